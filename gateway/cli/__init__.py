@@ -1,0 +1,1 @@
+"""What a person types: `canary run`, `canary check`, `canary demo`."""

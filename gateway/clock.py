@@ -1,0 +1,57 @@
+"""The one source of time.
+
+Durations come from `now()`, seconds on the hub's own timeline: it never jumps, whatever happens to the wall clock (a Pi has no
+battery clock and boots in the past). People and payloads get UTC from `utc()`, which maps a time of that timeline to the wall
+clock as it is known at the moment of asking. Everything that needs time is given a clock or a plain `now`; nothing else in
+the program may import `time`.
+"""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the rest of the program may know of time."""
+
+    def now(self) -> float:
+        """Seconds on the hub's timeline; only differences mean something."""
+
+    def utc(self, at: float) -> datetime:
+        """The wall-clock time (aware, UTC) of a point of the hub's timeline."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> float:
+        """Seconds since the machine started."""
+        return time.monotonic()
+
+    def utc(self, at: float) -> datetime:
+        """See `Clock.utc`."""
+        return datetime.fromtimestamp(time.time() - time.monotonic() + at, UTC)
+
+
+class VirtualClock:
+    """Time that stands still until it is told: for tests, and for replaying what was recorded."""
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        self._start = start.timestamp()
+        self._now = 0.0
+
+    def now(self) -> float:
+        """Seconds since the start of this virtual time."""
+        return self._now
+
+    def utc(self, at: float) -> datetime:
+        """See `Clock.utc`."""
+        return datetime.fromtimestamp(self._start + at, UTC)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._now += seconds
+
+    def at(self, moment: datetime) -> float:
+        """Where a wall-clock time lies on this timeline."""
+        return moment.timestamp() - self._start

@@ -1,0 +1,1 @@
+"""`hub.toml` to typed values, with all mistakes at once."""

@@ -1,0 +1,128 @@
+"""The config as typed values: what `hub.toml` may say, in the words of the design.
+
+Every class is one table, every field one key; descriptions are what `--help`, the JSON Schema and the reference show. How a file
+becomes these values, and how mistakes are told, is `reader.py`'s business. Keys that belong to a driver or to a rule kind are not
+here: they live beside the code that uses them (`drivers/*.py`, `gateway/diagnosis/*.py`).
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, field
+
+from drivers.contract import BusSpec, Keys, Seconds, Secret
+from gateway.diagnosis.contract import RuleKeys
+
+
+class Hub(Keys, frozen=True, kw_only=True):
+    """`[hub]`: the machine and where it stands."""
+
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$", description="Name of this hub, unique in the fleet.")]
+    site: Annotated[str, Meta(description="Where it stands, for people.")] = ""
+    time_zone: Annotated[str, Meta(description='IANA name, such as "Europe/Brussels".', extra={"time_zone": True})] = "UTC"
+    state: Annotated[str, Meta(description="Folder for what must survive.")] = "/var/lib/canary"
+
+
+class Tls(Keys, frozen=True, kw_only=True):
+    """`[uplink.tls]`: only where the system's own certificate authorities do not do."""
+
+    ca: Annotated[str, Meta(description="File with the certificate authority (PEM).")] = ""
+    certificate: Annotated[str, Meta(description="File with this hub's certificate (PEM), for mutual TLS.")] = ""
+    key: Annotated[Secret, Meta(description="The certificate's private key, by reference.")] = ""
+
+
+class Uplink(Keys, frozen=True, kw_only=True):
+    """`[uplink]`: where moments go."""
+
+    url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(mqtts?)://[^/]+$",
+            description='"mqtts://host[:port]"; plain "mqtt://" only to this machine itself.',
+        ),
+    ]
+    username: str = ""
+    password: Annotated[Secret, Meta(description="By reference.")] = ""
+    protocol: Annotated[Literal["5", "3.1.1"], Meta(description="MQTT version.")] = "5"
+    keep_alive: Annotated[Seconds, Meta(ge=5, le=3600, description="MQTT keep-alive.")] = 60.0
+    tls: Tls = Tls()
+
+
+class Desk(Keys, frozen=True, kw_only=True):
+    """`[desk]`: the one contact that the customer hears from, whoever the owner is."""
+
+    name: str = ""
+    contact: Annotated[str, Meta(description='Such as "tel:+32 9 000 00 00" or "mailto:help@example.com".')] = ""
+
+
+class Owner(Keys, frozen=True, kw_only=True):
+    """`[owner.NAME]`: who puts something right."""
+
+    name: str = ""
+    role: Literal["manufacturer", "installer", "network", "energy", "customer", "desk", ""] = ""
+    contact: str = ""
+    covers: Annotated[
+        tuple[str, ...],
+        Meta(description='What falls to them: "bus.NAME", "device.NAME", "model.NAME", "maker.NAME"; globs allowed.'),
+    ] = ()
+
+
+class Bus(Keys, frozen=True, kw_only=True):
+    """`[bus.NAME]`: what every bus has; the rest are its driver's keys."""
+
+    driver: Annotated[str, Meta(description='Such as "modbus-tcp", "modbus-rtu", "serial", "ble".')]
+    label: str = ""
+
+
+class Device(Keys, frozen=True, kw_only=True):
+    """`[device.NAME]` and the top of a profile: what every device has; the rest are its driver's keys and `points`."""
+
+    bus: Annotated[str, Meta(description="Name of the bus it hangs on.")] = ""
+    profile: Annotated[str, Meta(description="Name of a profile file, without .toml.")] = ""
+    driver: Annotated[str, Meta(description='Bus family that a profile is for: "modbus", "serial", "ble".')] = ""
+    every: Annotated[Seconds, Meta(ge=0.05, description="How often it is asked.")] = 10.0
+    timeout: Annotated[Seconds, Meta(ge=0.05, le=60, description="How long one request may take.")] = 1.0
+    label: Annotated[str, Meta(description="What people call it; its name where this is empty.")] = ""
+    maker: str = ""
+    model: str = ""
+    manual: Annotated[str, Meta(description="The manual and table that the points are from.")] = ""
+    serial: str = ""
+    firmware: str = ""
+    installed: date | None = None
+    warranty_until: date | None = None
+
+
+class DeviceConfig(Keys, frozen=True, kw_only=True):
+    """A device with everything resolved: profile merged, keys sorted by whose they are."""
+
+    name: str
+    common: Device
+    keys: Any
+    points: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.common.label or self.name
+
+
+class BusConfig(Keys, frozen=True, kw_only=True):
+    """A bus with its driver's keys and what the driver needs to open it."""
+
+    name: str
+    common: Bus
+    spec: BusSpec
+
+
+class Config(Keys, frozen=True, kw_only=True):
+    """A whole config without a mistake in it."""
+
+    hub: Hub
+    uplink: Uplink | None
+    desk: Desk
+    owners: Mapping[str, Owner]
+    buses: Mapping[str, BusConfig]
+    devices: Mapping[str, DeviceConfig]
+    rules: Mapping[str, RuleKeys]
+    files: tuple[str, ...] = field(default_factory=tuple)

@@ -1,0 +1,103 @@
+"""The words that rules, episodes and whoever listens to them share. Pure: no I/O, no clock, no asyncio.
+
+A rule, from config, is told what happens by an engine that is driven by readings, deadlines and a passed-in `now`. Out come
+`Change`s: the few steps in the life of an episode that are worth telling.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from drivers.contract import Keys, Outcome, Seconds
+
+Severity = Literal["info", "warning", "critical"]
+Kind = Literal["problem", "prediction", "recovery", "milestone", "insight", "visit", "digest", "hub"]
+
+
+class Phase(StrEnum):
+    """Steps of an episode that are told."""
+
+    OPENED = "opened"
+    WORSENED = "worsened"
+    EASED = "eased"
+    HANDED_OVER = "handed_over"
+    CLOSED = "closed"
+    WITHDRAWN = "withdrawn"
+
+
+class Quantity(NamedTuple):
+    """A number with the unit it was written with: "-15 °C". The empty unit stands for the unit of the point it is held against."""
+
+    value: float
+    unit: str
+
+
+class RuleKeys(Keys, frozen=True, kw_only=True):
+    """Keys that every rule has; a rule kind's own keys inherit from this and live in the file of that kind."""
+
+    kind: Annotated[str, Meta(description='Such as "threshold", "silent", "stuck", "rate".')]
+    on: Annotated[
+        tuple[str, ...], Meta(min_length=1, description='Points, as "device/point", globs allowed: "freezer-*/core_temp".')
+    ]
+    severity: Severity = "warning"
+    owner: Annotated[str, Meta(description="Who puts it right; follows from the device and bus where this is empty.")] = ""
+    says: Annotated[str, Meta(description="Text of the moment; {device}, {point}, {value}, {lasting} are filled in.")] = ""
+    advice: Annotated[tuple[str, ...], Meta(description="What to do, in order.")] = ()
+    lasting: Annotated[Seconds | None, Meta(description="How long it must last before it is told.")] = None
+
+
+class PointInfo(NamedTuple):
+    """What a rule may know of a point."""
+
+    id: str  # "freezer-1/core_temp"
+    device: str
+    name: str
+    unit: str
+    label: str  # "Freezer 1 core temp"
+    device_label: str
+
+
+class Forecast(NamedTuple):
+    """When a limit will be crossed, in seconds from the moment of telling."""
+
+    crosses: float
+    in_s: float
+    earliest_s: float
+    latest_s: float
+    confidence: float
+
+
+class Evidence(NamedTuple):
+    """What the hub saw, thinned: `values[i]` was read at `from_at + i * every_s`, give or take half a step.
+
+    Minimum and maximum of the span are always among the values; None where there was no value. `readings` counts what was
+    condensed into this.
+    """
+
+    unit: str
+    from_at: float
+    every_s: float
+    values: tuple[float | str | bool | None, ...]
+    readings: int
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of one episode that is worth telling."""
+
+    episode: str  # unique and stable for the life of the episode; the case number hangs on it
+    rule_id: str
+    rule: RuleKeys
+    point: PointInfo
+    kind: Kind
+    phase: Phase
+    severity: Severity
+    at: float
+    since: float  # when the condition began; `at - since` is how long it has lasted
+    value: Outcome | None
+    says: str
+    because: str  # the reason, in words: what was compared with what
+    evidence: Evidence | None = None
+    forecast: Forecast | None = None
+    how: str = ""  # of a closed episode: by itself, by a remedy, ...

@@ -1,0 +1,1 @@
+"""From an episode to what is done about it: owner, desk, case."""
