@@ -1,0 +1,292 @@
+"""Asks the devices of each bus in turn. The only place that times, retries, parks and isolates a device.
+
+Promises
+- One task a bus (more only where the bus says that it can read in parallel). Devices are asked in the order in which they are due.
+- A poll that is late is skipped, never queued: a slow bus gives fewer readings, not older ones. Lateness is counted (`Lateness`).
+- One bad device is one bad device. Hanging, raising, garbling or unplugged, it costs its neighbours at most its own timeout, and
+  is asked less and less often. Another bus notices nothing.
+- How a device is doing is itself a point, `<device>/state`, so that rules can watch it. A bus has one too: `bus.<name>/state`.
+
+Nothing here knows what a reading means or where it goes: batches are handed to `deliver`, which returns at once.
+"""
+
+import asyncio
+import heapq
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from itertools import count
+from typing import Any, NamedTuple
+
+import structlog
+
+from drivers.contract import Batch, Bus, DeviceFault, Outcome
+from gateway.clock import Clock
+from gateway.watchdog import Pulse
+
+log = structlog.get_logger("polling")
+
+WELL, LATE, MUTE, PARKED, DOWN = "well", "late", "mute", "parked", "down"
+"""State of a device. well: answers in time. late: its bus cannot keep up. mute: does not answer, and is asked again soon. parked:
+silent for long, asked once in a while. A bus is `well` or `down`."""
+
+STATE = ("state",)
+MUTE_AFTER = 2  # one lost frame is nothing to talk about; two in a row are
+PARK_AFTER = 8  # failures in a row
+SLOWEST = 300.0  # s between two questions to a parked device
+REOPEN = 60.0  # s at most between two attempts to open a bus
+JITTER = 0.1  # share of a pause that is left to chance, so that devices that fell silent together do not come back together
+OPENING = 10.0  # s that opening a bus may take
+MISSED = 3.0  # a device that speaks by itself is mute when it has been quiet for so many of its periods
+
+
+class Schedule(NamedTuple):
+    """How often a device is asked (or expected to speak) and how long it may take to answer, in seconds."""
+
+    every: float
+    timeout: float
+
+
+class Lateness:
+    """How late polls began, as counts in classes that double: constant memory, and good enough for a p99."""
+
+    __slots__ = ("counts", "skipped")
+    FIRST = 0.0005  # s: upper bound of the first class
+
+    def __init__(self) -> None:
+        self.counts = [0] * 24
+        self.skipped = 0
+
+    def add(self, seconds: float) -> None:
+        """Count one poll that began this late."""
+        self.counts[min(max(int(seconds / self.FIRST), 0).bit_length(), 23)] += 1
+
+    def quantile(self, share: float) -> float:
+        """Upper bound, in seconds, of the class in which this share of all polls lies; 0 before the first poll."""
+        left = share * sum(self.counts)
+        for index, number in enumerate(self.counts):
+            left -= number
+            if number and left <= 0:
+                return float(self.FIRST * 2**index)
+        return 0.0
+
+
+class _Turn:
+    """One device in the queue of its bus."""
+
+    __slots__ = ("due", "every", "failures", "name", "points", "state", "timeout")
+
+    def __init__(self, name: str, points: tuple[str, ...], schedule: Schedule, due: float) -> None:
+        self.name = name
+        self.points = points
+        self.every, self.timeout = schedule
+        self.due = due
+        self.failures = 0
+        self.state = ""
+
+    def pause(self, chance: float) -> float:
+        """Seconds until it is asked again after a failure; doubles once it is mute. `chance` is 0..1."""
+        doublings = min(max(self.failures - MUTE_AFTER, 0), 16)
+        return min(self.every * 2.0**doublings, max(SLOWEST, self.every)) * (1 + JITTER * chance)
+
+
+class _Voice:
+    """One device that speaks by itself."""
+
+    __slots__ = ("every", "last", "name", "state")
+
+    def __init__(self, name: str, schedule: Schedule, now: float) -> None:
+        self.name = name
+        self.every = schedule.every
+        self.last = now
+        self.state = ""
+
+
+class Poller:
+    """The devices of one bus; `run` is its task.
+
+    `turn` is where everybody else who must use the bus queues (a remedy that writes a register): first come, first served.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        bus: Bus,
+        schedules: Mapping[str, Schedule],
+        clock: Clock,
+        deliver: Callable[[Batch], None],
+        pulse: Pulse,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.name = name
+        self.bus = bus
+        self.lateness = Lateness()
+        self._now = clock.now
+        self._deliver = deliver
+        self._pulse = pulse
+        self._chance = chance
+        now = clock.now()
+        self._turns = [_Turn(device, points, schedules[device], now) for device, points in bus.polled.items()]
+        self._voices = {device: _Voice(device, schedules[device], now) for device in bus.heard}
+        self._order = count()  # breaks ties, so that devices due together keep their order
+        self._queue = [(turn.due, next(self._order), turn) for turn in self._turns]
+        self._parallel = max(1, min(bus.parallel, len(self._turns))) if self._turns else 1
+        self.turn = asyncio.Semaphore(self._parallel)
+        self._opening = asyncio.Lock()
+        self._attempts = 0  # to open the bus, in vain, in a row
+        self._state = ""
+
+    def states(self) -> dict[str, str]:
+        """Each device's state; the empty text before anything is known."""
+        return {device.name: device.state for device in (*self._turns, *self._voices.values())}
+
+    async def run(self) -> None:
+        """Poll and listen until cancelled; then let go of the bus."""
+        work: dict[str, Coroutine[Any, Any, None]] = {}
+        if self._turns:
+            work |= {name: self._poll(name) for name in (f"poll:{self.name}:{worker}" for worker in range(self._parallel))}
+        if self._voices:
+            work |= {f"listen:{self.name}": self._listen(), f"quiet:{self.name}": self._watch_quiet(f"quiet:{self.name}")}
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, task in work.items():
+                    group.create_task(task, name=name)
+        finally:
+            for name in work:
+                self._pulse.forget(name)
+            await self.bus.close()
+
+    # ------------------------------------------------------------ devices that are asked
+
+    async def _poll(self, task: str) -> None:
+        while True:
+            _, _, turn = heapq.heappop(self._queue)
+            wait = turn.due - self._now()
+            self._pulse.expect(task, max(turn.due, self._now()) + OPENING + REOPEN + self._parallel * turn.timeout)
+            if wait > 0:
+                await asyncio.sleep(wait)
+            async with self.turn:
+                began = self._now()
+                result = await self._ask(turn)
+            if isinstance(result, tuple):
+                self.lateness.add(began - turn.due)
+                self._deliver(Batch(turn.name, self._now(), turn.points, result))
+                self._answered(turn, began)
+            elif result.layer == "bus":
+                await self._lose_bus(result)
+            else:
+                self._failed(turn, result)
+            self._plan(turn, began)
+            heapq.heappush(self._queue, (turn.due, next(self._order), turn))
+
+    async def _ask(self, turn: _Turn) -> tuple[Outcome, ...] | DeviceFault:
+        """One question to one device, opening the bus first if need be."""
+        if self._state != WELL:
+            async with self._opening:
+                fault: DeviceFault | None = await self._guard(self.bus.connect(), OPENING, f"bus.{self.name}")
+            if fault:
+                fault.layer = "bus"
+                return fault
+            self._bus_is_well()
+        return await self._guard(self.bus.read(turn.name), turn.timeout, turn.name)  # type: ignore[no-any-return]
+
+    async def _guard(self, work: Awaitable[Any], limit: float | None, who: str) -> Any:
+        """What `work` gives within `limit` seconds, or the fault that it ended with. Whatever a driver does wrong stops here."""
+        try:
+            async with asyncio.timeout(limit):
+                return await work
+        except DeviceFault as fault:
+            return fault
+        except TimeoutError:
+            return DeviceFault(f"no answer within {limit or 0:g} s", kind="silent", hint="check power, wiring and address")
+        except Exception as error:  # The one broad except: a bug in one driver must not take its neighbours down.
+            log.exception("driver failed", who=who)
+            return DeviceFault(f"its driver failed ({error!r})", kind="misfit", hint="please report this, with the log")
+
+    def _plan(self, turn: _Turn, began: float) -> None:
+        """When it is asked next: on its own grid while it answers, further and further away while it does not."""
+        if turn.failures:
+            turn.due = began + turn.pause(self._chance())
+            return
+        turn.due += turn.every
+        behind = self._now() - turn.due
+        if behind > 0:  # skip what is late; the grid is kept and nothing piles up
+            missed = int(behind / turn.every) + 1
+            turn.due += missed * turn.every
+            self.lateness.skipped += missed
+
+    def _answered(self, turn: _Turn, began: float) -> None:
+        if turn.failures:
+            if turn.failures >= MUTE_AFTER:
+                log.info("answers again", device=turn.name, after_failures=turn.failures)
+            turn.failures = 0
+            turn.due = began
+        # Half a period late is as good as a poll lost; to be well again it must be clearly in time, or the state would flap.
+        slip = (began - turn.due) / turn.every
+        if slip > 0.5:
+            self._device_is(turn, LATE)
+        elif slip < 0.1 or turn.state != LATE:
+            self._device_is(turn, WELL)
+
+    def _failed(self, turn: _Turn, fault: DeviceFault) -> None:
+        # What does not fit will not fit in a second either: it is parked at once, and looked at again now and then.
+        turn.failures = max(turn.failures + 1, PARK_AFTER if fault.kind == "misfit" else 0)
+        if turn.failures in {MUTE_AFTER, PARK_AFTER}:
+            log.warning("does not answer", device=turn.name, failures=turn.failures, fault=fault.what, hint=fault.hint)
+        if turn.failures >= PARK_AFTER:
+            self._device_is(turn, PARKED)
+        elif turn.failures >= MUTE_AFTER:
+            self._device_is(turn, MUTE)
+
+    # ------------------------------------------------------------ devices that speak by themselves
+
+    async def _listen(self) -> None:
+        while True:
+            fault = await self._guard(self.bus.listen(self._hear), None, f"bus.{self.name}")
+            await self._lose_bus(fault or DeviceFault("listening ended", kind="gone", layer="bus"))
+
+    def _hear(self, device: str, points: tuple[str, ...], values: tuple[Outcome, ...]) -> None:
+        if self._state != WELL:
+            self._bus_is_well()
+        voice = self._voices[device]
+        voice.last = self._now()
+        self._deliver(Batch(device, voice.last, points, values))
+        self._device_is(voice, WELL)
+
+    async def _watch_quiet(self, task: str) -> None:
+        """Says which devices have fallen quiet. A pass costs a comparison a device, and there is at most one a second."""
+        while True:
+            now = self._now()
+            for voice in self._voices.values():
+                if now - voice.last > voice.every * MISSED:
+                    self._device_is(voice, MUTE)
+            speaking = (voice.last + voice.every * MISSED for voice in self._voices.values() if voice.state != MUTE)
+            wait = min(max(min(speaking, default=now + REOPEN) - now, 1.0), REOPEN)
+            self._pulse.expect(task, now + wait)
+            await asyncio.sleep(wait)
+
+    # ------------------------------------------------------------ states
+
+    async def _lose_bus(self, fault: DeviceFault) -> None:
+        """Nothing on this bus can work now: let go of it and wait before the next attempt."""
+        await self.bus.close()
+        self._attempts += 1
+        if self._attempts == 1:
+            log.warning("bus is down", bus=self.name, fault=fault.what, hint=fault.hint)
+        if self._state != DOWN:
+            self._state = DOWN
+            self._deliver(Batch(f"bus.{self.name}", self._now(), STATE, (DOWN,)))
+        for turn in self._turns:
+            self._device_is(turn, MUTE)
+        await asyncio.sleep(min(2.0 ** min(self._attempts - 1, 16), REOPEN) * (1 + JITTER * self._chance()))
+
+    def _bus_is_well(self) -> None:
+        if self._attempts:
+            log.info("bus is back", bus=self.name, after_attempts=self._attempts)
+            self._attempts = 0
+        self._state = WELL
+        self._deliver(Batch(f"bus.{self.name}", self._now(), STATE, (WELL,)))
+
+    def _device_is(self, device: _Turn | _Voice, state: str) -> None:
+        if state != device.state:
+            device.state = state
+            self._deliver(Batch(device.name, self._now(), STATE, (state,)))
