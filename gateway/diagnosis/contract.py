@@ -34,6 +34,13 @@ class Quantity(NamedTuple):
     unit: str
 
 
+Difference = Annotated[Quantity, Meta(extra={"quantity": "difference"})]
+"""A Quantity that is the distance between two values of the point, so that no zero of a scale matters: "0.5 °C" is "0.9 °F"."""
+
+Rate = Annotated[Quantity, Meta(extra={"quantity": "rate"})]
+"""A Quantity that is a change per time: "2 °C/min". A key of type plain Quantity is a level of the point itself."""
+
+
 class RuleKeys(Keys, frozen=True, kw_only=True):
     """Keys that every rule has; a rule kind's own keys inherit from this and live in the file of that kind."""
 
