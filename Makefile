@@ -1,15 +1,46 @@
-# Every task is one word. `make` alone lists them.
+# Every task is one word; `make` alone lists them. Nothing is needed beforehand but Python >= 3.11 with its venv module.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+BIN := .venv/bin
+
+.PHONY: help demo test quick bench format lock clean
 
 help:  ## list the tasks
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
 
-$(BIN)/canary: pyproject.toml requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "canary needs Python 3.11 or newer; set PYTHON=... to one"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python has no venv module here; on Debian: apt-get install python3-venv"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+demo: .venv/ready  ## a minute with simulated machines: readings in, moments out
+	@$(BIN)/canary demo $(ARGS)
+
+test: .venv/ready-test  ## everything: style, types, tests
+	@.ci/provide mosquitto dbus-daemon
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest $(ARGS)
+
+quick: .venv/ready-test  ## for every save: style, types and the tests that need no other process
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/pytest -q -x -m "not slow" $(ARGS)
+
+bench: .venv/ready-test  ## measured figures beside the budgets
+	@.ci/provide mosquitto gcc
+	@$(BIN)/python -m bench $(ARGS)
+
+format: .venv/ready-test  ## lay the code out
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: .venv/ready-test  ## renew requirements*.lock from the ranges in pyproject.toml
+	@.ci/lock
+
+clean:  ## remove what was made here
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The tested versions, by hash; the project itself on top, editable.
+.venv/ready: pyproject.toml requirements.lock
+	@.ci/venv "$(PYTHON)" requirements.lock
 	@touch $@
+
+.venv/ready-test: pyproject.toml requirements-test.lock
+	@.ci/venv "$(PYTHON)" requirements-test.lock
+	@touch $@ .venv/ready

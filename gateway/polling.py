@@ -137,7 +137,8 @@ class Poller:
 
     def states(self) -> dict[str, str]:
         """Each device's state; the empty text before anything is known."""
-        return {device.name: device.state for device in (*self._turns, *self._voices.values())}
+        devices: list[_Turn | _Voice] = [*self._turns, *self._voices.values()]
+        return {device.name: device.state for device in devices}
 
     async def run(self) -> None:
         """Poll and listen until cancelled; then let go of the bus."""

@@ -1,0 +1,37 @@
+"""Runs the hub until it is told to stop (SIGTERM or Ctrl-C). SIGHUP reads the config again.
+
+A config with a mistake ends it with exit code 78 at the start, and changes nothing at a reload. Everything that must survive lies
+in the folder that `[hub] state` names.
+"""
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from gateway.cli import EX_CONFIG, EX_FAILURE, EX_OK, complain
+
+SUMMARY = "run the hub"
+DEFAULT = Path("/etc/canary/hub.toml")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `canary run`."""
+    parser.add_argument("--config", type=Path, default=DEFAULT, metavar="FILE", help=f"the hub's config (default: {DEFAULT})")
+    parser.add_argument("--log", choices=["debug", "info", "warning", "error"], default="info", help="least level that is logged")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Start, run, and put everything away."""
+    from gateway import agent, log
+    from gateway.config import ConfigError
+
+    log.set_up(args.log)
+    try:
+        asyncio.run(agent.serve(args.config))
+    except ConfigError as error:
+        complain(str(error))
+        return EX_CONFIG
+    except agent.CannotStartError as error:
+        complain(str(error))
+        return EX_FAILURE
+    return EX_OK
