@@ -10,7 +10,8 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from drivers.contract import Keys, Outcome, Seconds
+from drivers.contract import KeyMistake, Keys, Outcome, Seconds
+from gateway.diagnosis.words import PLACEHOLDERS, strangers
 
 Severity = Literal["info", "warning", "critical"]
 Kind = Literal["problem", "prediction", "recovery", "milestone", "insight", "visit", "digest", "hub"]
@@ -50,9 +51,23 @@ class RuleKeys(Keys, frozen=True, kw_only=True):
     ]
     severity: Severity = "warning"
     owner: Annotated[str, Meta(description="Who puts it right; follows from the device and bus where this is empty.")] = ""
-    says: Annotated[str, Meta(description="Text of the moment; {device}, {point}, {value}, {lasting} are filled in.")] = ""
+    says: Annotated[str, Meta(description="Text of the moment; {device}, {point}, {value}, {limit}, {lasting} are filled in.")] = ""
     advice: Annotated[tuple[str, ...], Meta(description="What to do, in order.")] = ()
     lasting: Annotated[Seconds | None, Meta(description="How long it must last before it is told.")] = None
+    clear_lasting: Annotated[Seconds | None, Meta(description="How long it must be well again before it is closed.")] = None
+
+    def __post_init__(self) -> None:
+        for word in strangers(self.says):
+            raise KeyMistake("says", f"{{{word}}}", "one of " + ", ".join(f"{{{known}}}" for known in PLACEHOLDERS))
+
+
+STATE = "state"
+"""Name of the point that every device and bus has: how the hub gets on with it."""
+
+AWAY = frozenset({"mute", "parked", "down"})
+"""Values of that point with which nothing is known of the others."""
+
+PointType = Literal["number", "flag", "text"]
 
 
 class PointInfo(NamedTuple):
@@ -64,6 +79,7 @@ class PointInfo(NamedTuple):
     unit: str
     label: str  # "Freezer 1 core temp"
     device_label: str
+    type: PointType = "number"
 
 
 class Forecast(NamedTuple):
@@ -77,7 +93,7 @@ class Forecast(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What the hub saw, thinned: `values[i]` was read at `from_at + i * every_s`, give or take half a step.
+    """What the hub saw, thinned to at most 60 values: `values[i]` was read at `from_at + i * every_s`, give or take a step.
 
     Minimum and maximum of the span are always among the values; None where there was no value. `readings` counts what was
     condensed into this.
@@ -108,3 +124,15 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence | None = None
     forecast: Forecast | None = None
     how: str = ""  # of a closed episode: by itself, by a remedy, ...
+
+
+class OpenEpisode(NamedTuple):
+    """An episode that has been opened and not yet closed, for views."""
+
+    episode: str
+    rule_id: str
+    point: PointInfo
+    severity: Severity
+    since: float
+    clearing: bool  # well again, but not yet for long enough
+    held: str  # why nothing is known at present ("sensor open"); empty when it is known
