@@ -1,0 +1,346 @@
+"""From readings to changes: wakes the watches that a reading or a deadline concerns, and keeps their episodes.
+
+Promises
+- Driven by batches, by deadlines and by a passed-in `now`; knows no clock, does no I/O. The same batches give the same changes,
+  however often `tick` is called.
+- A reading that concerns nobody costs one comparison; a rule that sleeps costs nothing; memory is constant for each point.
+- A batch that is late, or came before, is counted and changes nothing. "No value" and NaN hold what was thought before.
+- A run that is cut anywhere by `state` and `restore` gives the same changes as one that is not.
+"""
+
+import heapq
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from drivers.contract import Batch, NoValue, Outcome
+from gateway.diagnosis import load_kind
+from gateway.diagnosis.columns import Column, Device, Plan, missing
+from gateway.diagnosis.contract import AWAY, STATE, Change, OpenEpisode, Phase, PointInfo, RuleKeys
+from gateway.diagnosis.episode import Episode, State
+from gateway.diagnosis.memory import abandoned, digest, recall, remember
+from gateway.diagnosis.watch import NEVER, NOTHING, Rule, ToUnit, Verdict, Watch
+from gateway.diagnosis.words import duration, fill
+
+VERSION = 1  # of the plain data that `state` gives
+
+
+class Engine:
+    """All rules of a hub at work on all its points. Times are seconds of the hub's timeline."""
+
+    def __init__(self, rules: Mapping[str, RuleKeys], points: Sequence[PointInfo], to_unit: ToUnit, now: float) -> None:
+        self.readings = 0  # fed so far
+        self.late = 0  # batches that came late or twice, and were left aside
+        self.next_due = NEVER  # when `tick` has something to do, as far as is known now
+        self._now = now
+        self._told: list[Change] = []
+        self._due: list[tuple[float, int]] = []  # a heap of (time, number of a watch); what is out of date is skipped
+        self._devices: dict[str, Device] = {}
+        self._columns: dict[str, Column] = {}
+        self._watches: list[Watch] = []
+        for point in points:
+            device = self._devices.setdefault(point.device, Device())
+            self._columns[point.id] = column = Column(point, device, now)
+            device.columns.append(column)
+        for rule_id, keys in rules.items():
+            for watch in load_kind(keys.kind).watches(Rule(rule_id, keys), points, to_unit):
+                self._place(watch)
+        for watch in self._watches:
+            watch.start(now)
+            self._arm(watch)
+
+    def _place(self, watch: Watch) -> None:
+        column = self._columns[watch.point.id]
+        column.watches = (*column.watches, watch)
+        watch.sight = column
+        watch.number = len(self._watches)
+        self._watches.append(watch)
+
+    # ------------------------------------------------------------ readings
+
+    def feed(self, batch: Batch) -> Sequence[Change]:
+        """Take in one batch; returns what is to be told, which is nearly always nothing."""
+        at = batch.at
+        device = self._devices.get(batch.device)
+        if device is None:
+            return ()
+        plan = device.plan
+        if plan is None or plan.points is not batch.points:
+            device.plan = plan = self._plan(device, batch)
+        if at <= plan.at:
+            self.late += 1
+            return ()
+        if at > self.next_due:
+            self._elapse(math.nextafter(at, -NEVER))  # what was due before it comes before it
+        values = batch.values
+        before, plan.at = plan.at, at
+        plan.values = values
+        self.readings += len(values)
+        if at >= self.next_due:
+            self._elapse(at)
+        if plan.history is not None:
+            plan.history.add(at, values)
+        for column, value in plan.outside(values):
+            self._read(column, value, at, before)
+        if not self._told:
+            return ()
+        told, self._told = self._told, []
+        return told
+
+    def _plan(self, device: Device, batch: Batch) -> Plan:
+        plan = device.plans.get(batch.points)
+        if plan is None:
+            columns = [self._column(device, batch.device, name) for name in batch.points]
+            device.plans[batch.points] = plan = Plan(batch.points, columns)
+        plan.points = batch.points
+        return plan
+
+    def _column(self, device: Device, device_id: str, name: str) -> Column:
+        point_id = f"{device_id}/{name}"
+        column = self._columns.get(point_id)
+        if column is None:  # no rule knows it, but views may ask for its last value
+            column = Column(PointInfo(point_id, device_id, name, "", name, device_id), device, self._now)
+            self._columns[point_id] = column
+        return column
+
+    def _read(self, column: Column, value: Outcome, at: float, before: float) -> None:
+        """A reading that left the band of its column."""
+        void = missing(value)
+        if void is not None:
+            self._lose(column, void, at, before)
+            return
+        assert not isinstance(value, NoValue)
+        is_text = isinstance(value, str)
+        ask_all = is_text or column.missing is not None
+        column.missing = None
+        for watch in column.watches:
+            if is_text and not watch.TEXT:
+                self._step(watch, watch.lost(at), at, value)
+            elif ask_all or not watch.low <= value <= watch.high:  # type: ignore[operator]
+                episode = watch.episode
+                verdict = watch.look(value, at, episode is not None and episode.is_open)
+                if episode is not None or verdict is not Verdict.WELL:
+                    self._step(watch, verdict, at, value)
+                self._arm(watch)
+        column.rest(value)
+        if column.point.name == STATE and value in AWAY:
+            for other in column.device.columns:
+                if other is not column and other.plan is not None:
+                    self._lose(other, NoValue(str(value)), at, other.plan.at)
+
+    def _lose(self, column: Column, why: NoValue, at: float, before: float) -> None:
+        """From now on there is no value. The watches are told once, not at every reading without one."""
+        if column.missing is not None:
+            return
+        column.seen_before = max(column.seen_before, before)
+        column.missing = why
+        for watch in column.watches:
+            self._step(watch, watch.lost(at), at, why)
+            self._arm(watch)
+        column.rest(None)
+
+    # ------------------------------------------------------------ deadlines
+
+    def tick(self, now: float) -> Sequence[Change]:
+        """Let time pass up to `now`; returns what is to be told."""
+        self._now = max(self._now, now)
+        if now >= self.next_due:
+            self._elapse(now)
+        told, self._told = self._told, []
+        return told
+
+    def _elapse(self, until: float) -> None:
+        heap = self._due
+        while heap and heap[0][0] <= until:
+            at, number = heapq.heappop(heap)
+            watch = self._watches[number]
+            if watch.armed == at:
+                watch.armed = NEVER
+                self._ring(watch, at)
+        self.next_due = heap[0][0] if heap else NEVER
+
+    def _ring(self, watch: Watch, at: float) -> None:
+        """A deadline of a watch, or of its episode, has come."""
+        column = self._columns[watch.point.id]
+        episode = watch.episode
+        if watch.due <= at:
+            verdict = watch.elapse(at)
+            if verdict is not None:
+                self._step(watch, verdict, at, column.missing)
+            if watch.low > watch.high:
+                column.wake()
+        elif episode is not None and episode.due <= at:
+            watch.low, watch.high = NOTHING  # the next reading decides
+            column.wake()
+        self._arm(watch, at)
+
+    def _arm(self, watch: Watch, after: float = -NEVER) -> None:
+        """See to it that the heap knows the next deadline of a watch. An earlier entry will do: it is looked at when it comes."""
+        due = watch.due if watch.due > after else NEVER
+        episode = watch.episode
+        if episode is not None and after < episode.due < due:
+            due = episode.due
+        if due < watch.armed:
+            watch.armed = due
+            heapq.heappush(self._due, (due, watch.number))
+            self.next_due = min(self.next_due, due)
+
+    # ------------------------------------------------------------ episodes
+
+    def _step(self, watch: Watch, verdict: Verdict, at: float, value: Outcome | None) -> None:
+        episode = watch.episode
+        if verdict is Verdict.UNKNOWN:
+            if episode is not None:
+                episode.hold(at)
+            return
+        if episode is None:
+            if verdict is Verdict.WELL:
+                return
+            watch.episode = episode = Episode(watch.since(at), at + watch.lasting)
+        clear_lasting = watch.rule.keys.clear_lasting or 0.0
+        phase = episode.step(at, verdict is not Verdict.WELL, verdict is Verdict.WORSE, clear_lasting)
+        if phase is Phase.OPENED:
+            watch.count += 1
+        if phase is not None:
+            self._told.append(self._change(watch, episode, phase, at, value))
+        if episode.state is State.CLOSED:
+            watch.episode = None
+
+    def _change(self, watch: Watch, episode: Episode, phase: Phase, at: float, value: Outcome | None) -> Change:
+        at = max(at, episode.told_at)  # a batch may be a little older than the deadline that came before it
+        episode.told_at = at
+        column, keys, point = self._columns[watch.point.id], watch.rule.keys, watch.point
+        lasting = at - episode.since
+        shown = watch.value(value)
+        words = {
+            "device": point.device_label,
+            "point": point.label,
+            "value": watch.written(shown),
+            "limit": watch.limit(),
+            "lasting": duration(lasting),
+        }
+        says = keys.says if keys.says and phase is not Phase.CLOSED else watch.says(phase, lasting)
+        because = watch.because(phase, shown, lasting)
+        if episode.gap:
+            because += f"; nothing was known for {duration(episode.gap)} of that"
+        place = next(((plan, index) for plan, index in column.places() if plan.history), None)
+        return Change(
+            episode=watch.episode_id(),
+            rule_id=watch.rule.id,
+            rule=keys,
+            point=point,
+            kind=watch.KIND,
+            phase=phase,
+            severity=episode.severity(keys.severity),
+            at=at,
+            since=episode.since,
+            value=shown,
+            says=fill(says, words),
+            because=because,
+            evidence=place[0].history.evidence(place[1], point.unit, episode.since) if place and place[0].history else None,
+            how="by itself" if phase is Phase.CLOSED else "",
+        )
+
+    # ------------------------------------------------------------ views
+
+    def last(self, point_id: str) -> tuple[Outcome, float] | None:
+        """The newest reading of a point and its time; None where there has been none."""
+        column = self._columns.get(point_id)
+        return column.last() if column else None
+
+    def open_episodes(self) -> list[OpenEpisode]:
+        """What has been opened and not yet closed, in the order of rules and points."""
+        found = []
+        for watch in self._watches:
+            episode = watch.episode
+            if episode is not None and episode.is_open:
+                why = self._columns[watch.point.id].missing if episode.held_at is not None else None
+                found.append(
+                    OpenEpisode(
+                        episode=watch.episode_id(),
+                        rule_id=watch.rule.id,
+                        point=watch.point,
+                        severity=episode.severity(watch.rule.keys.severity),
+                        since=episode.since,
+                        clearing=episode.due != NEVER,
+                        held=why.reason if why else "",
+                    )
+                )
+        return found
+
+    # ------------------------------------------------------------ across a restart
+
+    def state(self, *, history: bool = True) -> dict[str, Any]:
+        """Everything that must survive, as plain data that JSON can hold.
+
+        Without `history` it is much smaller; then evidence begins anew, and so does the time that a `rate` looks back on.
+        """
+        rules: dict[str, dict[str, Any]] = {}
+        for watch in self._watches:
+            entry = remember(watch)
+            if entry:
+                rule = rules.setdefault(watch.rule.id, {"kind": watch.rule.keys.kind, "keys": digest(watch.rule), "points": {}})
+                rule["points"][watch.point.id] = entry
+        plans = [
+            {
+                "device": name,
+                "points": list(plan.points),
+                "at": plan.at,
+                "history": plan.history.memory() if history and plan.history else None,
+            }
+            for name, device in self._devices.items()
+            for plan in device.plans.values()
+        ]
+        voids = {
+            column.point.id: [column.seen_before, column.missing.reason if column.missing else None]
+            for column in self._columns.values()
+            if column.seen() == column.seen_before
+        }
+        return {"version": VERSION, "now": self._now, "rules": rules, "plans": plans, "voids": voids}
+
+    def restore(self, state: Mapping[str, Any], *, shift: float = 0.0, off: float = 0.0) -> Sequence[Change]:
+        """Take up what `state` gave; to be called before the first batch.
+
+        `shift` is added to its times, where the timeline begins anew; `off` is how long the hub read nothing (s), which counts
+        neither as silence nor as lasting. Returns the closing of episodes that no rule stands for any more. What belongs to a
+        rule that has changed is judged anew, but its open episodes go on. Raises ValueError for data of another version.
+        """
+        if state.get("version") != VERSION:
+            raise ValueError(f"the saved state is of version {state.get('version')!r}; this program reads {VERSION}")
+        self._now = max(self._now, state["now"] + shift)
+        for kept in state["plans"]:
+            self._recall_plan(kept, shift)
+        for point_id, (seen_before, reason) in state["voids"].items():
+            if column := self._columns.get(point_id):
+                column.seen_before = seen_before + shift
+                column.missing = None if reason is None else NoValue(reason)
+        if off:
+            for column in self._columns.values():
+                column.seen_before = column.seen() + off
+        watches = {(watch.rule.id, watch.point.id): watch for watch in self._watches}
+        closed = []
+        for rule_id, rule in state["rules"].items():
+            for point_id, entry in rule["points"].items():
+                watch = watches.get((rule_id, point_id))
+                if watch is None or watch.rule.keys.kind != rule["kind"]:
+                    closed += abandoned(rule_id, rule["kind"], entry, shift, self._now)
+                else:
+                    recall(watch, entry, rule["keys"] == digest(watch.rule), shift, off)
+        for watch in self._watches:
+            watch.low, watch.high = NOTHING
+            watch.start(self._now)
+            self._arm(watch)
+        return closed
+
+    def _recall_plan(self, kept: Mapping[str, Any], shift: float) -> None:
+        device = self._devices.get(kept["device"])
+        if device is not None:
+            points = tuple(kept["points"])
+            plan = self._plan(device, Batch(kept["device"], 0.0, points, ()))
+            plan.at = kept["at"] + shift
+            if plan.history and kept["history"]:
+                plan.history.recall(kept["history"], shift)
+
+    def adopt(self, old: "Engine") -> Sequence[Change]:
+        """Go on where the engine of the config before left off, at the same time; see `restore`."""
+        return self.restore(old.state())

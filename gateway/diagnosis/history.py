@@ -1,0 +1,211 @@
+"""The recent past of a device, in constant memory: for evidence, and for rules that compare with what was.
+
+Kept per device and by column, because there C does the work: a batch is stored as one row of doubles, and every few rows the
+least and greatest value of each column go into *tiers*. A tier is a row of equal buckets of one length, the oldest falling off:
+the last hour in 24 steps, the last eight hours, the last three days. A rule may add a tier of its own (`reach`). That makes about
+0.9 KB a point, for ever, and some 0.1 µs a reading.
+
+Where there was no number (no value, text) a row holds NaN; comparisons pass over it.
+"""
+
+import math
+from array import array
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from typing import Any, Literal, cast
+
+from drivers.contract import Outcome
+from gateway.diagnosis.contract import Evidence
+from gateway.diagnosis.evidence import Sample, thin
+from gateway.diagnosis.watch import Extremes
+
+KEEP = 24  # rows, and buckets of a tier
+LENGTHS = (150.0, 1200.0, 10800.0)  # s; 24 of them make an hour, eight hours, three days
+FOLD = 8  # rows that are folded into the tiers at once
+PARTS = 8  # of a rule's window: what is remembered of it is exact to one part
+INFINITE = math.inf
+
+
+class Tier:
+    """Equal buckets of one length (s), a row of minima and of maxima each; a bucket begins with the first row that is its own."""
+
+    __slots__ = ("counts", "highs", "keep", "length", "lows", "precision", "starts", "width")
+
+    def __init__(self, length: float, width: int, keep: int = KEEP, precision: Literal["f", "d"] = "f") -> None:
+        self.length = length
+        self.width = width
+        self.keep = keep
+        self.starts = array("d")
+        self.counts = array("L")
+        self.precision = precision
+        self.lows: array[float] = array(precision)  # `width` a bucket, buckets in the order of time
+        self.highs: array[float] = array(precision)
+
+    def ends(self, at: float) -> float:
+        """When the bucket ends that a row of time `at` belongs to."""
+        end = self.starts[-1] + self.length if self.starts else -INFINITE
+        return end if at < end else at + self.length
+
+    def add(self, at: float, count: int, lows: Sequence[float], highs: Sequence[float]) -> None:
+        """Take in the extremes of `count` rows of one bucket, the first of time `at`."""
+        width = self.width
+        if self.starts and at < self.starts[-1] + self.length:
+            self.counts[-1] += count
+            self.lows[-width:] = array(self.precision, map(min, self.lows[-width:], lows))
+            self.highs[-width:] = array(self.precision, map(max, self.highs[-width:], highs))
+            return
+        self.starts.append(at)
+        self.counts.append(count)
+        self.lows.extend(lows)
+        self.highs.extend(highs)
+        if len(self.starts) > self.keep:
+            del self.starts[0], self.counts[0], self.lows[:width], self.highs[:width]
+
+    def samples(self, column: int) -> Iterator[Sample]:
+        """One column, in the order of time."""
+        lows, highs = self.lows[column :: self.width], self.highs[column :: self.width]
+        return map(Sample, self.starts, self.counts, lows, highs)
+
+
+class History:
+    """The past of one device's batches of one shape, `width` columns wide."""
+
+    __slots__ = ("_due", "_pending", "_rows", "_tiers", "_width", "_windows")
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._rows: deque[tuple[float, array[float]]] = deque(maxlen=KEEP)
+        self._pending = 0  # the newest rows, not yet in the tiers
+        self._due = INFINITE  # when a bucket of some tier ends
+        self._tiers = [Tier(length, width) for length in LENGTHS]
+        self._windows: dict[float, Tier] = {}  # those that rules look back on, exact
+
+    def reach(self, window: float) -> None:
+        """Remember the last `window` seconds, for `extremes`."""
+        self._windows[window] = Tier(window / PARTS, self._width, PARTS + 1, "d")
+
+    def _all(self) -> Iterator[Tier]:
+        return chain(self._tiers, self._windows.values())
+
+    def add(self, at: float, values: Sequence[Outcome]) -> None:
+        """Take in the values of one batch, in the order of time."""
+        if self._pending >= FOLD or at >= self._due:
+            self._fold()
+        try:
+            row = array("d", cast("Sequence[float]", values))
+        except (TypeError, OverflowError):
+            row = array("d", map(_number, values))
+        if len(row) != self._width:
+            row = array("d", islice((*row, *[math.nan] * self._width), self._width))
+        if not self._pending:
+            self._due = min(tier.ends(at) for tier in self._all())
+        self._rows.append((at, row))
+        self._pending += 1
+
+    def _recent(self) -> Iterator[tuple[float, "array[float]"]]:
+        return islice(self._rows, len(self._rows) - self._pending, None)
+
+    def _fold(self) -> None:
+        """All pending rows are of the same bucket in every tier: `add` sees to that."""
+        if not self._pending:
+            return
+        rows = [row for _, row in self._recent()]
+        at = self._rows[-self._pending][0]
+        nothing = [INFINITE] * self._width  # first, so that no NaN is: min and max skip it everywhere else
+        lows = list(map(min, zip(nothing, *rows, strict=True)))
+        nothing = [-INFINITE] * self._width
+        highs = list(map(max, zip(nothing, *rows, strict=True)))
+        for tier in self._all():
+            tier.add(at, len(rows), lows, highs)
+        self._pending = 0
+        self._due = INFINITE
+
+    def extremes(self, column: int, window: float, at: float) -> Extremes | None:
+        """Least and greatest value of the last `window` seconds before `at`; None where there was no number.
+
+        Exact to an eighth of the window, which `reach` must have been told of: a part that lies half outside is left out.
+        """
+        since = at - window
+        low = high = math.nan
+        low_at = high_at = since
+        for start, _, least, most in self._buckets(column, self._windows[window]):
+            if start < since or not (math.isfinite(least) and math.isfinite(most)):
+                continue
+            if not least > low:  # the latest of equals; the first is less than NaN
+                low, low_at = least, start
+            if not most < high:
+                high, high_at = most, start
+        return None if math.isnan(low) else Extremes(low, low_at, high, high_at)
+
+    def _buckets(self, column: int, tier: Tier) -> Iterator[Sample]:
+        """One column of a tier, with its pending rows as if they had been folded."""
+        yield from tier.samples(column)
+        if self._pending:
+            first = self._rows[-self._pending][0]
+            start = tier.starts[-1] if tier.starts and first < tier.starts[-1] + tier.length else first
+            for _, row in self._recent():
+                if math.isfinite(row[column]):
+                    yield Sample(start, 1, row[column], row[column])
+
+    def evidence(self, column: int, unit: str, since: float) -> Evidence | None:
+        """One column, in the finest steps that reach back to `since` (or as far as anything does)."""
+        self._fold()
+        best: list[Sample] = []
+        rows = [Sample(at, 1, *((row[column],) * 2)) for at, row in self._rows]
+        for samples in (rows, *(list(tier.samples(column)) for tier in self._tiers)):
+            if not best or samples[0].at < best[0].at:
+                best = samples
+            if best and best[0].at <= since:
+                break
+        return thin(best, unit, 9 if best is rows else 7)
+
+    # ------------------------------------------------------------ across a restart
+
+    def memory(self) -> dict[str, Any]:
+        """All of it as plain data; None where there was no number."""
+        return {
+            "rows": [[at, list(map(_plain, row))] for at, row in self._rows],
+            "pending": self._pending,
+            "tiers": [
+                {
+                    "keep": [tier.length, tier.keep],
+                    "starts": tier.starts.tolist(),
+                    "counts": tier.counts.tolist(),
+                    "lows": list(map(_plain, tier.lows)),
+                    "highs": list(map(_plain, tier.highs)),
+                }
+                for tier in self._all()
+            ],
+        }
+
+    def recall(self, memory: dict[str, Any], shift: float) -> None:
+        """Take up what `memory` gave, as far as the tiers are still wanted."""
+        for at, row in memory["rows"]:
+            self._rows.append((at + shift, array("d", (math.nan if value is None else value for value in row))))
+        tiers = {(tier.length, tier.keep): tier for tier in self._all()}
+        for kept in memory["tiers"]:
+            tier = tiers.get(tuple(kept["keep"]))
+            if tier is None:
+                continue
+            tier.starts.extend(start + shift for start in kept["starts"])
+            tier.counts.extend(kept["counts"])
+            tier.lows.extend(INFINITE if low is None else low for low in kept["lows"])
+            tier.highs.extend(-INFINITE if high is None else high for high in kept["highs"])
+        self._pending = memory["pending"]
+        if self._pending:
+            first = self._rows[-self._pending][0]
+            self._due = min(tier.ends(first) for tier in self._all())
+
+
+def _number(value: object) -> float:
+    if isinstance(value, (int, float)):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.nan
+    return math.nan
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None

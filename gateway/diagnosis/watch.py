@@ -1,0 +1,171 @@
+"""A watch: one rule on one point, asleep until something happens that it would care about.
+
+Most readings change nothing for most rules, so a watch says in advance what it has no interest in, and the engine leaves it
+alone for as long. It states
+
+- a *quiet band* `low..high`: values within it tell it nothing new. `ANYTHING` is the widest, `NOTHING` asks for every reading.
+- a deadline `due`: by then it wants to be asked again, whatever the values are.
+
+When a value leaves the band the engine calls `look`; the answer is a `Verdict`, and the watch has stated its next band and
+deadline. A deadline that passes only opens the band, so that the next reading decides: an episode is opened by evidence, not by
+the lack of it (`silent`, whose business is that lack, overrides `elapse`). When a reading comes without a value, `lost` is
+called once.
+
+To be asked more often than needed must change nothing: the engine may do so at any time (after a restart it does), and a test
+keeps every kind to it. So a band is a promise: while values stay within it and `due` has not come, the verdict stays the same.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from enum import IntEnum
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from drivers.contract import NoValue, Outcome, Value
+from gateway.diagnosis.contract import Kind, Phase, PointInfo, Quantity, RuleKeys
+from gateway.diagnosis.episode import Episode
+from gateway.diagnosis.words import quantity
+
+NEVER = float("inf")
+WIDEST = sys.float_info.max
+ANYTHING = (-WIDEST, WIDEST)
+NOTHING = (WIDEST, -WIDEST)
+
+
+class Verdict(IntEnum):
+    """What a rule thinks of its point."""
+
+    WELL = 0
+    UNHAPPY = 1
+    WORSE = 2  # unhappy, and one severity up
+    UNKNOWN = 3  # no value, so no opinion: whatever was thought before is held
+
+
+class Extremes(NamedTuple):
+    """Least and greatest value of a stretch of time, each with a time before which it was not read."""
+
+    low: float
+    low_at: float
+    high: float
+    high_at: float
+
+
+class Sight(Protocol):
+    """What a watch may ask of its point."""
+
+    missing: NoValue | None
+
+    def seen(self) -> float:
+        """When it last had a value; when the hub started, if it never had."""
+
+    def device_seen(self) -> float | None:
+        """When any other point of its device last had a value; None if it has no other."""
+
+    def extremes(self, within: float, at: float) -> Extremes | None:
+        """Over the last `within` seconds up to `at`, or an eighth less; only for the `window` that the watch has named."""
+
+
+class Rule:
+    """One rule of the config, shared by its watches."""
+
+    __slots__ = ("id", "keys")
+
+    def __init__(self, rule_id: str, keys: RuleKeys) -> None:
+        self.id = rule_id
+        self.keys = keys
+
+
+class ToUnit(Protocol):
+    """How quantities of the config become numbers in a point's unit; given by whoever builds the engine."""
+
+    def __call__(self, quantity: Quantity, unit: str, *, difference: bool = False) -> float:
+        """`quantity` in `unit`; with `difference` as the distance between two values, so that no zero of a scale matters."""
+
+
+class Watch:
+    """Base of every kind's watch: the state that the engine needs, and answers that suit most kinds."""
+
+    __slots__ = ("armed", "count", "due", "episode", "high", "low", "number", "point", "rule", "sight")
+
+    KIND: ClassVar[Kind] = "problem"
+    TEXT: ClassVar[bool] = False  # whether `look` understands text; otherwise a text is no value to it
+
+    def __init__(self, rule: Rule, point: PointInfo) -> None:
+        self.rule = rule
+        self.point = point
+        self.low, self.high = NOTHING
+        self.due = NEVER
+        self.episode: Episode | None = None
+        self.count = 0  # episodes opened so far
+        self.sight: Sight  # given by the engine, like the two below
+        self.number: int
+        self.armed = NEVER
+
+    @property
+    def lasting(self) -> float:
+        """How long it must be unhappy before an episode opens (s)."""
+        return self.rule.keys.lasting or 0.0
+
+    @property
+    def window(self) -> float:
+        """Length of the recent past whose extremes it will ask for (s); 0 for none."""
+        return 0.0
+
+    def start(self, now: float) -> None:
+        """The engine has been built, or restored: state the first deadline."""
+
+    def look(self, value: Value, at: float, is_open: bool) -> Verdict:
+        """Judge a value and state the next band and deadline. `is_open`: its episode is open, so hysteresis applies."""
+        raise NotImplementedError
+
+    def lost(self, at: float) -> Verdict:  # noqa: ARG002  (kinds need it)
+        """The point has no value from now on."""
+        return Verdict.UNKNOWN
+
+    def elapse(self, at: float) -> Verdict | None:  # noqa: ARG002
+        """`due` has come. None: no opinion, ask me at the next reading."""
+        self.low, self.high = NOTHING
+        self.due = NEVER
+        return None
+
+    def since(self, at: float) -> float:
+        """When what it is now unhappy about began."""
+        return at
+
+    def value(self, value: Outcome | None) -> Outcome | None:
+        """What to report as the value, given the reading that brought the change (None where none did)."""
+        return value
+
+    def limit(self) -> str:
+        """What `{limit}` says."""
+        return ""
+
+    def says(self, phase: Phase, lasting: float) -> str:
+        """Text of a moment where the technician has written none; placeholders allowed."""
+        raise NotImplementedError
+
+    def because(self, phase: Phase, value: Outcome | None, lasting: float) -> str:
+        """What was compared with what."""
+        raise NotImplementedError
+
+    def memory(self) -> Any:
+        """What must survive a restart, as plain data; None for nothing. Times go through `recall`'s `shift`."""
+        return None
+
+    def recall(self, memory: Any, shift: float) -> None:
+        """Take up what `memory` gave; `shift` is to be added to its times."""
+
+    def episode_id(self) -> str:
+        """Name of its present episode, or of the last: the same across restarts, and never used again."""
+        return f"{self.rule.id}:{self.point.id}#{self.count}"
+
+    def written(self, value: Outcome | None, apart_from: float | None = None) -> str:
+        """A value of this point in words."""
+        return quantity(value, self.point.unit, apart_from)
+
+
+def matching(rule: Rule, points: Sequence[PointInfo], fits: Callable[[PointInfo], str | None]) -> Iterator[PointInfo]:
+    """The points that a rule is written for: any of its globs matches, and the kind can do something with them."""
+    for point in points:
+        if any(fnmatchcase(point.id, glob) for glob in rule.keys.on) and fits(point) is None:
+            yield point
