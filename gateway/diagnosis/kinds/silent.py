@@ -1,0 +1,176 @@
+"""silent: no value for too long.
+
+Claims      For at least `after` no reading with a value came. A device that answers without a value (sensor open, void) lets that
+            point fall silent; a device that does not answer is silent as a whole.
+Assumes     The hub was at work all the time; while it is off, the time stands still.
+Method      A watchdog timer, wound up lazily: readings cost nothing; when the deadline comes, it looks how long ago the last was.
+Sleeps      Always, while all is well.
+
+When a rule covers the state of a device too (`on = "freezer-1/*"`), a device that is silent as a whole is told once, about the
+device, and not for each of its points. A bus, which has no other points, is silent while its state says that it is down.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from drivers.contract import KeyMistake, NoValue, Outcome, Seconds, Value
+from gateway.diagnosis.contract import AWAY, STATE, Phase, PointInfo, RuleKeys
+from gateway.diagnosis.watch import ANYTHING, NEVER, NOTHING, Rule, ToUnit, Verdict, Watch, matching
+from gateway.diagnosis.words import duration
+
+
+class Keys(RuleKeys, frozen=True, kw_only=True):
+    """`[rule.NAME]` with kind = "silent"."""
+
+    after: Annotated[Seconds, Meta(ge=1, description="How long without a value is too long.")] = 600.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lasting is not None:
+            raise KeyMistake("lasting", "a second time to wait", "only after")
+
+
+def fits(point: PointInfo) -> str | None:  # noqa: ARG001
+    """Any point may fall silent."""
+    return None
+
+
+def watches(rule: Rule, points: Sequence[PointInfo], to_unit: ToUnit) -> Iterator[Watch]:  # noqa: ARG001
+    """One watch a point, one a device where its state is covered."""
+    mine = list(matching(rule, points, fits))
+    whole = {point.device for point in mine if point.name == STATE}
+    for point in mine:
+        yield SilentDevice(rule, point) if point.name == STATE else SilentPoint(rule, point, point.device in whole)
+
+
+class Silent(Watch):
+    """What a silent point and a silent device have in common."""
+
+    __slots__ = ("after",)
+
+    TEXT = True
+
+    def __init__(self, rule: Rule, point: PointInfo) -> None:
+        super().__init__(rule, point)
+        assert isinstance(rule.keys, Keys)
+        self.after = rule.keys.after
+
+    def heard(self, at: float) -> float:
+        """When it was last heard, as known at `at`."""
+        raise NotImplementedError
+
+    def start(self, now: float) -> None:
+        """See `Watch.start`."""
+        self.low, self.high = NOTHING if self.episode else ANYTHING
+        self.due = self.heard(now) + self.after
+
+    def elapse(self, at: float) -> Verdict:
+        """See `Watch.elapse`."""
+        due = self.heard(at) + self.after
+        if due > at:
+            self.due = due
+            return Verdict.WELL
+        return self.overdue(at)
+
+    def overdue(self, at: float) -> Verdict:
+        """It has not been heard for too long."""
+        raise NotImplementedError
+
+    def lost(self, at: float) -> Verdict:  # noqa: ARG002
+        """See `Watch.lost`: the deadline that stands is soon enough."""
+        return Verdict.UNHAPPY if self.episode else Verdict.WELL
+
+    def since(self, at: float) -> float:
+        """See `Watch.since`: silence begins with the last that was heard."""
+        return self.heard(at)
+
+    def limit(self) -> str:
+        """See `Watch.limit`."""
+        return duration(self.after)
+
+    def because(self, phase: Phase, value: Outcome | None, lasting: float) -> str:
+        """See `Watch.because`."""
+        if phase is Phase.CLOSED:
+            return f"it is heard again after {duration(lasting)}"
+        reason = f" ({value.reason})" if isinstance(value, NoValue) else ""
+        return f"no value came for {duration(lasting)}{reason}; the rule waits {duration(self.after)}"
+
+
+class SilentPoint(Silent):
+    """A point without a value."""
+
+    __slots__ = ("leave_to_device",)
+
+    def __init__(self, rule: Rule, point: PointInfo, leave_to_device: bool) -> None:
+        super().__init__(rule, point)
+        self.leave_to_device = leave_to_device
+
+    def heard(self, at: float) -> float:  # noqa: ARG002
+        """See `Silent.heard`."""
+        return self.sight.seen()
+
+    def look(self, value: Value, at: float, is_open: bool) -> Verdict:  # noqa: ARG002
+        """See `Watch.look`: any value will do."""
+        self.low, self.high = ANYTHING
+        if self.due == NEVER:
+            self.due = at + self.after
+        return Verdict.WELL
+
+    def overdue(self, at: float) -> Verdict:
+        """See `Silent.overdue`."""
+        others = self.sight.device_seen()
+        if self.leave_to_device and (others is None or others + self.after <= at):
+            self.due = at + self.after
+            return Verdict.UNHAPPY if self.episode else Verdict.WELL
+        self.low, self.high = NOTHING
+        self.due = NEVER
+        return Verdict.UNHAPPY
+
+    def says(self, phase: Phase, lasting: float) -> str:  # noqa: ARG002
+        """See `Watch.says`."""
+        return "{point} is back after {lasting}: {value}." if phase is Phase.CLOSED else "{point} has had no value for {lasting}."
+
+
+class SilentDevice(Silent):
+    """A device of which no point has a value, or a bus that is down. Watches the point that tells its state."""
+
+    __slots__ = ("away_at",)
+
+    def __init__(self, rule: Rule, point: PointInfo) -> None:
+        super().__init__(rule, point)
+        self.away_at: float | None = None  # since when its state says that it is away
+
+    def heard(self, at: float) -> float:
+        """See `Silent.heard`."""
+        seen = self.sight.device_seen()
+        if seen is not None:
+            return seen
+        return at if self.away_at is None else self.away_at
+
+    def look(self, value: Value, at: float, is_open: bool) -> Verdict:
+        """See `Watch.look`: the state has changed."""
+        self.low, self.high = ANYTHING
+        if value not in AWAY:
+            self.away_at = None
+        elif self.away_at is None:
+            self.away_at = at
+        return Verdict.UNHAPPY if is_open and self.heard(at) + self.after <= at else Verdict.WELL
+
+    def overdue(self, at: float) -> Verdict:
+        """See `Silent.overdue`: where nobody tells the state, it is looked at again now and then."""
+        self.due = at + self.after / 8
+        return Verdict.UNHAPPY
+
+    def says(self, phase: Phase, lasting: float) -> str:  # noqa: ARG002
+        """See `Watch.says`."""
+        return "{device} is heard again after {lasting}." if phase is Phase.CLOSED else "{device} has been silent for {lasting}."
+
+    def memory(self) -> Any:
+        """See `Watch.memory`."""
+        return self.away_at
+
+    def recall(self, memory: Any, shift: float) -> None:
+        """See `Watch.recall`."""
+        self.away_at = None if memory is None else memory + shift
