@@ -11,6 +11,7 @@ only: a hub without serial devices does not pay for it.
 import asyncio
 import errno
 import os
+import select
 import termios
 from collections.abc import Iterator
 from contextlib import suppress
@@ -192,8 +193,13 @@ class SerialTransport(asyncio.Transport):
             return
         if data:
             self._protocol.data_received(data)
-        else:  # readable without data: the far end hung up
+        elif self._hung_up():  # without data alone says little: forgetting the input empties a port that was readable just now
             self._lose(OSError(errno.EIO, "the port hung up"))
+
+    def _hung_up(self) -> bool:
+        poll = select.poll()
+        poll.register(self._fd, 0)  # a hang-up is reported whatever is asked for
+        return bool(poll.poll(0))
 
     def _lose(self, reason: OSError | None) -> None:
         if self._closing:
