@@ -7,11 +7,13 @@ here: they live beside the code that uses them (`drivers/*.py`, `gateway/diagnos
 
 from collections.abc import Mapping
 from datetime import date
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta, field
 
-from drivers.contract import BusSpec, Keys, Seconds, Secret
+from drivers.contract import BusSpec, KeyMistake, Keys, Seconds, Secret
 from gateway.diagnosis.contract import RuleKeys
 
 
@@ -47,6 +49,37 @@ class Uplink(Keys, frozen=True, kw_only=True):
     protocol: Annotated[Literal["5", "3.1.1"], Meta(description="MQTT version.")] = "5"
     keep_alive: Annotated[Seconds, Meta(ge=5, le=3600, description="MQTT keep-alive.")] = 60.0
     tls: Tls = Tls()
+
+    def __post_init__(self) -> None:
+        """Refuse a port that is none, and an open connection through a network."""
+        try:
+            _ = self.port
+        except ValueError:
+            raise KeyMistake("url", f'the port of "{self.url}"', "a number from 1 to 65535") from None
+        if not self.secure and not _is_this_machine(self.host):
+            raise KeyMistake("url", f'"{self.url}", open to everybody on the way', f'"mqtts://{self.host}"')
+
+    @property
+    def secure(self) -> bool:
+        """Whether the connection is by TLS."""
+        return self.url.startswith("mqtts:")
+
+    @property
+    def host(self) -> str:
+        """Name or address of the broker."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """Port of the broker; 8883 by TLS and 1883 without where the url names none."""
+        return urlsplit(self.url).port or (8883 if self.secure else 1883)
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Desk(Keys, frozen=True, kw_only=True):
