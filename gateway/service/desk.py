@@ -1,0 +1,103 @@
+"""The desk: from a step of an episode to the moment about it, with its case number and its owner.
+
+The customer hears from one contact, the desk, whoever has to put things right. Who that is, and why, is said in words with every
+moment: the rule names them, or they cover the device, its model, its maker or its bus, or nobody does and the desk takes it.
+"""
+
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+
+from gateway import moments
+from gateway.clock import Clock
+from gateway.config.model import Config, DeviceConfig
+from gateway.diagnosis.contract import Change, Phase
+from gateway.service.case import Cases
+from gateway.store import Store
+
+LAST = {Phase.CLOSED, Phase.WITHDRAWN}
+
+
+class Desk:
+    """Turns changes into moments. `hub` is asked for the hub's own facts each time."""
+
+    def __init__(self, config: Config, store: Store, clock: Clock, hub: Callable[[], moments.Hub]) -> None:
+        self._config = config
+        self._clock = clock
+        self._hub = hub
+        self._store = store
+        self._cases = Cases(store, config.hub.id)
+
+    def moment(self, change: Change) -> moments.Moment:
+        """The moment about this change.
+
+        Belongs in one transaction with the `Outbox.put` of the moment, so that an episode never loses its number before its last
+        moment is stored: `with store.transaction(): outbox.put(*map(desk.moment, changes))`.
+        """
+        device = self._config.devices.get(change.point.device)
+        with self._store.transaction():
+            case = self._cases.of(change.episode)
+            if change.phase in LAST:
+                self._cases.close(change.episode)
+        return moments.compose(
+            change,
+            hub_id=self._config.hub.id,
+            hub=self._hub(),
+            case=case,
+            owner=owner(self._config, change),
+            desk=moments.Desk(name=self._config.desk.name, contact=self._config.desk.contact),
+            device=record(device) if device else None,
+            utc=self._clock.utc,
+        )
+
+
+def record(device: DeviceConfig) -> moments.Device:
+    """A device as a moment tells it."""
+    common = device.common
+    return moments.Device(
+        id=device.name,
+        label=common.label,
+        maker=common.maker,
+        model=common.model,
+        serial=common.serial,
+        firmware=common.firmware,
+        installed=common.installed,
+        warranty_until=common.warranty_until,
+    )
+
+
+def owner(config: Config, change: Change) -> moments.Owner:
+    """Who puts it right, and why."""
+    named = change.rule.owner
+    if named in config.owners:
+        return _owner(config, named, f'the rule "{change.rule_id}" names them')
+    if named == "desk":
+        return _desk(config, f'the rule "{change.rule_id}" names the desk')
+    for what in _layers(config, change.point.device):
+        for name, keys in config.owners.items():
+            for pattern in keys.covers:
+                if fnmatchcase(what.casefold(), pattern.casefold()):
+                    return _owner(config, name, f'they cover "{pattern}", and this is {what}')
+    return _desk(config, f"nobody covers {change.point.device}")
+
+
+def _desk(config: Config, because: str) -> moments.Owner:
+    return moments.Owner(id="desk", name=config.desk.name, contact=config.desk.contact, because=because)
+
+
+def _owner(config: Config, name: str, because: str) -> moments.Owner:
+    keys = config.owners[name]
+    return moments.Owner(id=name, name=keys.name, contact=keys.contact, because=because)
+
+
+def _layers(config: Config, device: str) -> Iterator[str]:
+    """What a fault may be laid to, in the words of `covers`, the narrowest first. A bus is named "bus.NAME" to begin with."""
+    known = config.devices.get(device)
+    if known is None:
+        yield device
+        return
+    yield f"device.{device}"
+    if known.common.model:
+        yield f"model.{known.common.model}"
+    if known.common.maker:
+        yield f"maker.{known.common.maker}"
+    yield f"bus.{known.common.bus}"
