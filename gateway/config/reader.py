@@ -1,0 +1,94 @@
+"""From files to a `Config`, or to every mistake in them.
+
+    documents (TOML, with the slips of the pen mended)         document.py, syntax.py, positions.py
+    one set of sections                                         fragments.py
+    typed values, by the types of the classes in model.py,
+    of the drivers and of the rule kinds                        tables.py, values.py, units.py
+    buses, devices and their profiles; rules and owners         devices.py, profiles.py, points.py; rules.py
+
+Only the drivers that the config names are imported. Where things stand in a file is looked up only when there is a mistake to tell.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+from drivers.contract import Keys
+from gateway.config.devices import Devices, read_buses
+from gateway.config.findings import Findings
+from gateway.config.fragments import Sections, documents, merge
+from gateway.config.model import Config, Desk, Hub, Uplink
+from gateway.config.problems import Path, Told
+from gateway.config.profiles import SEARCH_PATH, Shelf
+from gateway.config.rules import Points, Rules, read_owners
+from gateway.config.secrets import Secrets
+from gateway.config.tables import table
+
+FilePaths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+def load(
+    paths: FilePaths,
+    *,
+    profiles: Iterable[str | os.PathLike[str]] = SEARCH_PATH,
+    environ: Mapping[str, str] = os.environ,
+    credentials_dir: str | os.PathLike[str] | None = None,
+    resolve_secrets: bool = True,
+) -> Config:
+    """Read a config: one file or several, each with the fragments in the folder of its name (hub.toml: hub.d/*.toml).
+
+    profiles:        folders in which profiles are looked for, the first first.
+    environ:         where `{ env = ... }` is looked up.
+    credentials_dir: where `{ credential = ... }` is looked up; $CREDENTIALS_DIRECTORY of `environ` where it is None.
+    resolve_secrets: False leaves every secret empty, so that a config can be checked where its secrets are not.
+
+    Raises ConfigError with every mistake there is, and nothing else whatever the files hold.
+    """
+    several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    secrets = Secrets(environ, credentials_dir or environ.get("CREDENTIALS_DIRECTORY"), resolve=resolve_secrets)
+    findings = Findings(documents(several), secrets)
+    sections = merge(findings)
+    config = _build(sections, findings, Shelf(profiles))
+    if resolve_secrets and config and config.uplink:
+        _check_tls_files(config.uplink, findings)
+    findings.close()
+    assert config is not None, "a config without problems is whole"
+    return config
+
+
+def _build(sections: Sections, findings: Findings, shelf: Shelf) -> Config | None:
+    """The config as far as it can be made out; None where that is not far."""
+    hub = _single(Hub, "hub", sections, findings)
+    uplink = _single(Uplink, "uplink", sections, findings) if findings.says(("uplink",)) else None
+    desk = _single(Desk, "desk", sections, findings)
+    lines = read_buses(sections, findings)
+    devices = Devices(sections, lines, shelf, findings)
+    buses = devices.buses()
+    owners = read_owners(sections, devices.read, findings)
+    rules = Rules(sections, Points(devices.units, sections["bus"]), findings)
+    if hub is None or desk is None:
+        return None
+    files = tuple(document.file for document in findings.documents)
+    return Config(
+        hub=hub, uplink=uplink, desk=desk, owners=owners, buses=buses, devices=devices.good(), rules=rules.good(), files=files
+    )
+
+
+def _single(kind: type[Keys], section: str, sections: Sections, findings: Findings) -> Any:
+    at: Path = (section,)
+    try:
+        return table(kind).read(sections[section], at, findings)
+    except Told:
+        return None
+
+
+def _check_tls_files(uplink: Uplink, findings: Findings) -> None:
+    """What can be said about TLS only where the files are."""
+    tls = uplink.tls
+    for key, file in (("ca", tls.ca), ("certificate", tls.certificate)):
+        if file and not FilePath(file).is_file():
+            findings.add(("uplink", "tls", key), f"there is no file {file}", "a file in PEM form")
+    if bool(tls.certificate) != bool(tls.key):
+        missing = "key" if tls.certificate else "certificate"
+        findings.add(("uplink", "tls"), f'"{missing}" is missing', "certificate and key together", key=True)

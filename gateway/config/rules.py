@@ -1,0 +1,214 @@
+"""Rules and owners: whether what they refer to is there, and whether their quantities fit the points that they watch."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from gateway import diagnosis
+from gateway.config import units
+from gateway.config.findings import Findings
+from gateway.config.fragments import Sections
+from gateway.config.model import DeviceConfig, Owner
+from gateway.config.points import check_name
+from gateway.config.problems import Path, Told, nearest, one_of, quoted
+from gateway.config.tables import Table, table
+from gateway.config.values import Amount
+from gateway.diagnosis.contract import STATE, PointInfo, PointType, Quantity, RuleKeys
+
+DESK = "desk"
+"""The owner who is always there."""
+
+
+class Points:
+    """Every point that a rule may watch: device (or "bus.NAME") -> point -> unit."""
+
+    def __init__(self, devices: Mapping[str, dict[str, str] | None], buses: Iterable[str]) -> None:
+        self._units = {device: {**(units or {}), STATE: ""} for device, units in devices.items()}
+        self._units.update({f"bus.{bus}": {STATE: ""} for bus in buses})
+        self._unsure = {device for device, units in devices.items() if units is None}
+        self._names = {name for units in self._units.values() for name in units}
+
+    def matching(self, glob: str) -> list[PointInfo]:
+        """The points that a glob such as "freezer-*/core_temp" is written for: as the engine sees it."""
+        device_glob, slash, point_glob = glob.partition("/")
+        if slash and "/" not in point_glob:  # an id has one slash, so the halves may be matched by themselves
+            names = {name for name in self._names if fnmatchcase(name, point_glob)}
+            devices = [device for device in self._units if fnmatchcase(device, device_glob)]
+            return [self._info(device, name) for device in devices for name in self._units[device] if name in names]
+        return [self._info(device, name) for device, name in self._all() if fnmatchcase(f"{device}/{name}", glob)]
+
+    def may_match(self, glob: str) -> bool:
+        """Whether a glob may be for a device whose points could not be made out."""
+        return any(fnmatchcase(device, glob.partition("/")[0]) for device in self._unsure)
+
+    def nearest(self, glob: str) -> str:
+        """The glob that was probably meant, where this one matches nothing."""
+        device_glob, slash, point_glob = glob.partition("/")
+        if not slash:
+            point = point_glob = device_glob if device_glob in self._names else nearest(device_glob, self._names)
+            return f"*/{point}" if point else ""
+        devices = [device for device in self._units if fnmatchcase(device, device_glob)]
+        if not devices:
+            device_glob = nearest(device_glob, self._units)
+            devices = [device_glob] if device_glob else []
+        names = {name for device in devices for name in self._units[device]}
+        if not any(fnmatchcase(name, point_glob) for name in names):
+            point_glob = nearest(point_glob, names)
+        return f"{device_glob}/{point_glob}" if device_glob and point_glob else ""
+
+    def _all(self) -> Iterator[tuple[str, str]]:
+        return ((device, name) for device, units in self._units.items() for name in units)
+
+    def _info(self, device: str, name: str) -> PointInfo:
+        kind: PointType = "text" if name == STATE else "number"
+        return PointInfo(f"{device}/{name}", device, name, self._units[device][name], name, device, kind)
+
+
+class Rules:
+    """All rules of a config, read one after the other."""
+
+    def __init__(self, sections: Sections, points: Points, findings: Findings) -> None:
+        self._points = points
+        self._owners = sections["owner"]
+        self._findings = findings
+        self.read = {name: self._rule(name, raw) for name, raw in sections["rule"].items()}
+
+    def good(self) -> dict[str, RuleKeys]:
+        """Those without a mistake."""
+        return {name: rule for name, rule in self.read.items() if rule is not None}
+
+    def _rule(self, name: str, raw: dict[str, Any]) -> RuleKeys | None:
+        at = ("rule", name)
+        findings = self._findings
+        check_name(at, findings)
+        kind, kinds = raw.get("kind"), diagnosis.kinds()
+        if not isinstance(kind, str) or kind not in kinds:
+            self._tell_kind(raw, at, kinds)
+            return None
+        module = diagnosis.load_kind(kind)
+        keys_table = table(module.Keys)
+        try:
+            keys: RuleKeys = keys_table.read(raw, at, findings)
+        except Told:
+            self._check_owner(raw.get("owner"), at)
+            return None
+        self._check_owner(keys.owner, at)
+        self._check_points(keys, keys_table, module, isinstance(raw["on"], list), at)
+        return keys
+
+    def _tell_kind(self, raw: dict[str, Any], at: Path, kinds: tuple[str, ...]) -> None:
+        known = table(RuleKeys)
+        if "kind" in raw and isinstance(raw["kind"], str):
+            near = nearest(raw["kind"], kinds)
+            found = f"no kind of rule is called {quoted(raw['kind'])}"
+            self._findings.add((*at, "kind"), found, "" if near else one_of(kinds), near and quoted(near))
+        elif "kind" not in raw and self._findings.whole:
+            self._findings.add(at, '"kind" is missing', one_of(kinds), key=True)
+        present = {key: value for key, value in raw.items() if key in known.fields}
+        known.read_all({"kind": "", **present}, at, self._findings)
+        self._check_owner(raw.get("owner"), at)
+
+    def _check_owner(self, owner: Any, at: Path) -> None:
+        if isinstance(owner, str) and owner not in {"", DESK, *self._owners} and self._findings.whole:
+            known = [*self._owners, DESK]
+            near = nearest(owner, known)
+            found = f"no owner is called {quoted(owner)}"
+            self._findings.add((*at, "owner"), found, "" if near else one_of(known), near and quoted(near))
+
+    def _check_points(self, keys: RuleKeys, keys_table: Table, module: Any, listed: bool, at: Path) -> None:
+        """Every glob matches a point that the kind can watch, and every quantity fits all of those."""
+        watched: dict[str, PointInfo] = {}
+        for number, glob in enumerate(keys.on):
+            here = (*at, "on", number) if listed else (*at, "on")
+            found = self._points.matching(glob)
+            if not found:
+                self._tell_no_match(glob, here)
+                continue
+            reasons = {point.id: module.fits(point) for point in found}
+            fitting = [point for point in found if reasons[point.id] is None]
+            if not fitting:
+                first = found[0].id
+                self._findings.add(
+                    here, f"this rule cannot watch {first}: {reasons[first]}", "another point, or another kind of rule"
+                )
+            watched.update({point.unit: point for point in reversed(fitting)})
+        for field in keys_table.fields.values():
+            amount = getattr(keys, field.name)
+            if isinstance(field.shape, Amount) and isinstance(amount, Quantity):
+                for point in watched.values():
+                    if not self._check_amount(amount, field.shape, point, (*at, field.key)):
+                        break
+
+    def _tell_no_match(self, glob: str, at: Path) -> None:
+        if not self._findings.whole or self._points.may_match(glob):
+            return
+        near = self._points.nearest(glob)
+        expected = "" if near else 'a point as "device/point", such as "freezer-*/core_temp"'
+        self._findings.add(at, f"no point matches {quoted(glob)}", expected, near and quoted(near))
+
+    def _check_amount(self, amount: Quantity, shape: Amount, point: PointInfo, at: Path) -> bool:
+        """Whether a quantity can be held against a point; tells it when not."""
+        rate = shape.sort == "rate"
+        unit = f"{point.unit}/s" if rate else point.unit
+        shown = quoted(units.written(amount))
+        if rate and not amount.unit:
+            per_minute = f"{units.written(amount)} {point.unit}/min" if point.unit else f"{units.written(amount)} /min"
+            self._findings.add(at, f"{shown} has no unit", "", quoted(per_minute))
+            return False
+        try:
+            units.convert(amount, unit, difference=shape.sort == "difference")
+        except units.UnitMismatchError:
+            self._tell_mismatch(amount, f"{point.unit}/min" if rate else point.unit, point, at)
+            return False
+        return True
+
+    def _tell_mismatch(self, amount: Quantity, unit: str, point: PointInfo, at: Path) -> None:
+        described = f"which is in {point.unit}" if point.unit else "which has no unit"
+        found = f"{quoted(units.written(amount))} does not fit {point.id}, {described}"
+        meant = units.written(Quantity(amount.value, unit))
+        if units.is_known(amount.unit):
+            self._findings.add(at, found, f"a quantity such as {quoted(meant)}")
+        else:
+            self._findings.add(at, found, "", quoted(meant))
+
+
+def read_owners(sections: Sections, devices: Mapping[str, DeviceConfig | None], findings: Findings) -> dict[str, Owner]:
+    """Every owner without a mistake, by name."""
+    layers = _layers(sections, devices)
+    owners = {}
+    for name, raw in sections["owner"].items():
+        at = ("owner", name)
+        check_name(at, findings)
+        try:
+            owner: Owner = table(Owner).read(raw, at, findings)
+        except Told:
+            continue
+        owners[name] = owner
+        for number, glob in enumerate(owner.covers):
+            here = (*at, "covers", number) if isinstance(raw["covers"], list) else (*at, "covers")
+            _check_cover(glob, layers, here, findings)
+    return owners
+
+
+def _layers(sections: Sections, devices: Mapping[str, DeviceConfig | None]) -> dict[str, set[str] | None]:
+    """What can be covered, by its first word; None where not all of it is known."""
+    layers: dict[str, set[str] | None] = {"bus": set(sections["bus"]), "device": set(sections["device"])}
+    for word in ("model", "maker"):
+        sure = None not in devices.values()
+        layers[word] = {getattr(device.common, word) for device in devices.values() if device} - {""} if sure else None
+    return layers
+
+
+def _check_cover(glob: str, layers: Mapping[str, set[str] | None], at: Path, findings: Findings) -> None:
+    if not findings.whole:
+        return
+    word, _, rest = glob.partition(".")
+    known = layers.get(word.casefold(), set())
+    if known is None or any(fnmatchcase(name.casefold(), rest.casefold()) for name in known):
+        return
+    everything = [f"{one}.{name}" for one, names in layers.items() for name in sorted(names or ())]
+    if any(fnmatchcase(name.casefold(), glob.casefold()) for name in everything):
+        return
+    near = nearest(glob, everything)
+    expected = "" if near else '"bus.NAME", "device.NAME", "model.NAME" or "maker.NAME" of what is in this config'
+    findings.add(at, f"{quoted(glob)} covers nothing", expected, near and quoted(near))
