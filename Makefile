@@ -23,8 +23,8 @@ quick: .venv/ready-test  ## for every save: style, types and the tests that need
 	@$(BIN)/pytest -q -x -m "not slow" $(ARGS)
 
 bench: .venv/ready-test  ## measured figures beside the budgets
-	@.ci/provide mosquitto gcc
-	@$(BIN)/python -m bench $(ARGS)
+	@.ci/provide mosquitto
+	@cd tests && ../$(BIN)/python -m bench $(ARGS)
 
 format: .venv/ready-test  ## lay the code out
 	@$(BIN)/ruff format .

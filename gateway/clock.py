@@ -6,8 +6,10 @@ clock as it is known at the moment of asking. Everything that needs time is give
 the program may import `time`.
 """
 
+import ctypes
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 
@@ -20,6 +22,9 @@ class Clock(Protocol):
     def utc(self, at: float) -> datetime:
         """The wall-clock time (aware, UTC) of a point of the hub's timeline."""
 
+    def synced(self) -> bool:
+        """Whether the wall clock is known to be right."""
+
 
 class SystemClock:
     """The machine's clocks."""
@@ -31,6 +36,23 @@ class SystemClock:
     def utc(self, at: float) -> datetime:
         """See `Clock.utc`."""
         return datetime.fromtimestamp(time.time() - time.monotonic() + at, UTC)
+
+    def synced(self) -> bool:
+        """The kernel's word, from whichever time daemon disciplines it; timesyncd's stamp where the sandbox forbids to ask."""
+        state = _adjtimex()
+        return state != TIME_ERROR if state >= 0 else TIMESYNCD.exists()
+
+
+TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+TIMESYNCD = Path("/run/systemd/timesync/synchronized")
+
+
+def _adjtimex() -> int:
+    """The state of the kernel's clock, without changing it; -1 where that is forbidden or unknown."""
+    try:
+        return int(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(256)))  # struct timex, all zero: modes = 0 only reads
+    except (OSError, AttributeError):
+        return -1
 
 
 class VirtualClock:
@@ -47,6 +69,10 @@ class VirtualClock:
     def utc(self, at: float) -> datetime:
         """See `Clock.utc`."""
         return datetime.fromtimestamp(self._start + at, UTC)
+
+    def synced(self) -> bool:
+        """Virtual time is right by definition."""
+        return True
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""

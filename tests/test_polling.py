@@ -5,11 +5,12 @@ import contextlib
 import itertools
 
 import pytest
-from peers import virtual_time
 
 from drivers.contract import DeviceFault
 from gateway.polling import LATE, MUTE, PARKED, WELL, Lateness, Poller, Schedule
 from gateway.watchdog import Pulse
+
+from peers import virtual_time
 
 
 class ScriptedBus:

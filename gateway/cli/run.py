@@ -24,6 +24,7 @@ def main(args: argparse.Namespace) -> int:
     """Start, run, and put everything away."""
     from gateway import agent, log
     from gateway.config import ConfigError
+    from gateway.store import StoreError
 
     log.set_up(args.log)
     try:
@@ -31,7 +32,7 @@ def main(args: argparse.Namespace) -> int:
     except ConfigError as error:
         complain(str(error))
         return EX_CONFIG
-    except agent.CannotStartError as error:
+    except StoreError as error:
         complain(str(error))
         return EX_FAILURE
     return EX_OK

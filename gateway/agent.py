@@ -1,0 +1,326 @@
+"""The hub at work: the task tree, built once and torn down on one path.
+
+Data goes one way: pollers -> engine -> clerk (case, owner, outbox) -> uplink. Every task belongs to the one group in `Hub.run`, so
+that Ctrl-C, SIGTERM and a crash unwind through the same lines. A reload swaps the parts that the new config touches and leaves the
+others running.
+
+The disk is reached by one thread only: a slow card never delays a poll.
+"""
+
+import asyncio
+import random
+import signal
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+import drivers
+from drivers.contract import Batch
+from gateway import __version__, moments
+from gateway.clock import Clock, SystemClock
+from gateway.config import ConfigError, load
+from gateway.config.model import Config
+from gateway.config.units import convert
+from gateway.diagnosis.contract import Change, PointInfo
+from gateway.diagnosis.engine import Engine
+from gateway.outbox import Outbox
+from gateway.polling import Poller, Schedule
+from gateway.service.desk import Desk
+from gateway.store import DiskFullError, Store
+from gateway.uplink import Uplink
+from gateway.watchdog import Notifier, Pulse
+
+log = structlog.get_logger("hub")
+
+STORE = "canary.db"
+WAITING = 1000  # changes that may wait for a disk that is full; then the least important go, and are counted
+IMPORTANCE = {"info": 0, "warning": 1, "critical": 2}
+RETRY = 10.0  # s until a full disk is tried again
+FAREWELL = 2.0  # s that the uplink has at the end to send what is there and to say goodbye
+ALARMS = 60.0  # s at most between two looks at the engine's deadlines
+
+
+class Audience(Protocol):
+    """Somebody who watches the hub at work: the demo's view."""
+
+    def batch(self, batch: Batch) -> None:
+        """A device was read."""
+
+    def moment(self, moment: moments.Moment) -> None:
+        """A moment was made and is safe in the outbox."""
+
+
+def points(config: Config) -> list[PointInfo]:
+    """Every point of every device, and the state of each device and bus."""
+    found = []
+    for name, device in config.devices.items():
+        for point, keys in device.points.items():
+            label = keys.label or f"{device.title} {point.replace('_', ' ')}"
+            found.append(PointInfo(f"{name}/{point}", name, point, keys.unit, label, device.title))
+        found.append(PointInfo(f"{name}/state", name, "state", "", f"{device.title} state", device.title))
+    for name, bus in config.buses.items():
+        title = bus.common.label or f"bus {name}"
+        found.append(PointInfo(f"bus.{name}/state", f"bus.{name}", "state", "", f"{title} state", title))
+    return found
+
+
+class Hub:
+    """One config at work on one store. Made and run inside an event loop."""
+
+    def __init__(self, config: Config, clock: Clock, store: Store, audience: Audience | None = None) -> None:
+        self._config = config
+        self._clock = clock
+        self._audience = audience
+        self.pulse = Pulse()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._store = store
+        self.outbox = Outbox(store)
+        self._desk = Desk(config, store, clock, self._facts)
+        self.engine = self._engine(config)
+        self.pollers: dict[str, Poller] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._waiting: list[Change] = []  # changes on their way to the clerk
+        self._news = asyncio.Event()  # there are some
+        self._mail = asyncio.Event()  # there are moments for the uplink
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = float("inf")
+        self.dropped = 0
+
+    # ------------------------------------------------------------ the tree
+
+    async def run(self, stop: asyncio.Event, notifier: Notifier) -> None:
+        """Work until `stop` is set; then put everything away."""
+        try:
+            async with asyncio.TaskGroup() as self._tree:
+                self._start("clerk", self._clerk())
+                self._start("watchdog", self._feed_watchdog(notifier))
+                self._start_uplink()
+                for bus in self._config.buses:
+                    self._start_poller(bus)
+                self._set_alarm()
+                notifier.tell("READY=1", f"STATUS=watching {len(self._config.devices)} devices")
+                log.info("at work", hub=self._config.hub.id, devices=len(self._config.devices), rules=len(self._config.rules))
+                await stop.wait()
+                notifier.tell("STOPPING=1")
+                await self._put_away()
+        finally:
+            self._thread.shutdown()
+
+    async def _put_away(self) -> None:
+        """In the order in which data flows, so that nothing is left between two places."""
+        for bus in list(self.pollers):
+            await self._end(f"bus:{bus}")
+        if self._alarm:
+            self._alarm.cancel()
+        await self._end("clerk")
+        try:
+            await self._file()
+        except DiskFullError as error:
+            log.error("moments are lost", number=len(self._waiting), fault=error)
+        if "uplink" in self._tasks:
+            try:
+                async with asyncio.timeout(FAREWELL):
+                    while self._uplink.online and (await self._in_thread(self.outbox.stats)).rows:  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)  # the uplink tells nobody when it is done: this is the only one who asks
+            except TimeoutError:
+                log.info("some moments stay for the next start")
+            await self._end("uplink")
+        await self._end("watchdog")
+
+    def _start(self, name: str, work: Any) -> None:
+        self._tasks[name] = self._tree.create_task(work, name=name)
+
+    async def _end(self, name: str) -> None:
+        task = self._tasks.pop(name)
+        task.cancel()
+        await asyncio.wait([task])
+        self.pulse.forget(name)
+
+    def _start_poller(self, name: str) -> None:
+        bus = self._config.buses[name]
+        driver = drivers.load(bus.common.driver)
+        schedules = {spec.name: Schedule(self._config.devices[spec.name].common.every, spec.timeout) for spec in bus.spec.devices}
+        opened = driver.open(bus.spec, lambda who, text: log.warning(text, who=who))
+        self.pollers[name] = poller = Poller(name, opened, schedules, self._clock, self._deliver, self.pulse)
+        self._start(f"bus:{name}", poller.run())
+
+    def _start_uplink(self) -> None:
+        if self._config.uplink is None:
+            log.warning("no uplink: moments stay on the hub", hint="add [uplink] to the config")
+            return
+        self._uplink = Uplink(self._config.uplink, self._config.hub.id, self._clock, random=random.random, vitals=self._vitals)
+        self._start("uplink", self._uplink.run(self.outbox, self._thread, self._mail))
+
+    # ------------------------------------------------------------ from a batch to a moment
+
+    def _deliver(self, batch: Batch) -> None:
+        changes = self.engine.feed(batch)
+        if changes:
+            self._hand_over(changes)
+        if self.engine.next_due < self._alarm_at:
+            self._set_alarm()
+        if self._audience:
+            self._audience.batch(batch)
+
+    def _set_alarm(self) -> None:
+        """One timer for all deadlines of all rules."""
+        if self._alarm:
+            self._alarm.cancel()
+        wait = min(max(self.engine.next_due - self._clock.now(), 0.0), ALARMS)
+        self._alarm_at = self._clock.now() + wait
+        self._alarm = asyncio.get_running_loop().call_later(wait, self._ring)
+        self.pulse.expect("alarm", self._alarm_at)
+
+    def _ring(self) -> None:
+        changes = self.engine.tick(self._clock.now())
+        if changes:
+            self._hand_over(changes)
+        self._set_alarm()
+
+    def _hand_over(self, changes: Sequence[Change]) -> None:
+        self._waiting.extend(changes)
+        while len(self._waiting) > WAITING:  # the disk takes nothing
+            self._waiting.remove(min(self._waiting, key=lambda change: IMPORTANCE[change.severity]))
+            self.dropped += 1
+        self._news.set()
+
+    async def _clerk(self) -> None:
+        full = False
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                await self._file()
+                if full:
+                    full = False
+                    log.info("the disk has space again", dropped=self.dropped)
+            except DiskFullError as error:
+                if not full:
+                    full = True
+                    log.error("moments wait in memory", fault=error)
+                await asyncio.sleep(RETRY)
+                self._news.set()
+
+    async def _file(self) -> None:
+        """Store what waits, as one commit; what could not be stored waits on."""
+        changes, self._waiting = self._waiting, []
+        if not changes:
+            return
+        try:
+            made = await self._in_thread(self._write, changes)
+        except BaseException:
+            self._waiting[:0] = changes
+            raise
+        self._mail.set()
+        for moment in made:
+            log.info("moment", says=moment.data.says, phase=moment.data.phase.value, case=moment.data.case)
+            if self._audience:
+                self._audience.moment(moment)
+
+    def _write(self, changes: Sequence[Change]) -> list[moments.Moment]:
+        with self._store.transaction():
+            made = [self._desk.moment(change) for change in changes]
+            self.outbox.put(*made)
+        return made
+
+    async def _in_thread(self, function: Any, *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+
+    # ------------------------------------------------------------ facts about the hub
+
+    def _facts(self) -> moments.Hub:
+        return moments.Hub(clock="synced" if self._clock.synced() else "unsynced", version=__version__)
+
+    def _vitals(self) -> Mapping[str, Any]:
+        states = [state for poller in self.pollers.values() for state in poller.states().values()]
+        return {
+            "version": __version__,
+            "clock": self._facts().clock,
+            "devices": {state: states.count(state) for state in sorted(set(states)) if state},
+        }
+
+    async def _feed_watchdog(self, notifier: Notifier) -> None:
+        """Say that the hub is alive, as long as every task keeps its promise to show up again."""
+        hung: list[str] = []
+        while True:
+            overdue = self.pulse.overdue(self._clock.now())
+            if overdue and overdue != hung:
+                log.error("hangs", tasks=", ".join(overdue))
+            elif not overdue:
+                notifier.tell("WATCHDOG=1")
+            hung = overdue
+            await asyncio.sleep(notifier.watchdog_s / 3 or ALARMS)
+
+    # ------------------------------------------------------------ another config
+
+    async def reload(self, config: Config) -> None:
+        """Put a new config to work; only what it changes is restarted."""
+        if (config.hub.id, config.hub.state) != (self._config.hub.id, self._config.hub.state):
+            log.error("config not reloaded, the old one stays in force", hint="a new [hub] id or state needs a restart")
+            return
+        old, self._config = self._config, config
+        for name in list(self.pollers):
+            if not _same_bus(old, config, name):
+                await self._end(f"bus:{name}")
+                del self.pollers[name]
+        if (points(old), old.rules) != (points(config), config.rules):
+            engine = self._engine(config)
+            engine.adopt(self.engine)
+            self.engine = engine
+        self._desk = Desk(config, self._store, self._clock, self._facts)
+        if old.uplink != config.uplink:
+            if old.uplink:
+                await self._end("uplink")
+            self._start_uplink()
+        for name in config.buses:
+            if name not in self.pollers:
+                self._start_poller(name)
+        self._set_alarm()
+        log.info("config reloaded", devices=len(config.devices), rules=len(config.rules))
+
+    def _engine(self, config: Config) -> Engine:
+        return Engine(config.rules, points(config), convert, self._clock.now())
+
+
+def _same_bus(old: Config, new: Config, name: str) -> bool:
+    """Whether a poller can go on as it is."""
+    if old.buses.get(name) != new.buses.get(name):
+        return False
+    return all(old.devices[spec.name].common.every == new.devices[spec.name].common.every for spec in new.buses[name].spec.devices)
+
+
+async def serve(path: Path) -> None:
+    """Run the hub of a config file until SIGTERM or SIGINT. Raises ConfigError and StoreError when it cannot start."""
+    clock = SystemClock()
+    config = load(path)
+    notifier = Notifier()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with Store.open(Path(config.hub.state) / STORE) as store:
+        if store.set_aside:
+            log.error("the store was damaged", fault=store.set_aside)
+        hub = Hub(config, clock, store)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        reloading = asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, reloading.set)
+        async with asyncio.TaskGroup() as group:
+            reloader = group.create_task(_reload_on(reloading, hub, path, notifier), name="reload")
+            await hub.run(stop, notifier)
+            reloader.cancel()
+    log.info("ended")
+
+
+async def _reload_on(asked: asyncio.Event, hub: Hub, path: Path, notifier: Notifier) -> None:
+    while True:
+        await asked.wait()
+        asked.clear()
+        notifier.tell("RELOADING=1")
+        try:
+            await hub.reload(await asyncio.to_thread(load, path))
+        except ConfigError as error:
+            log.error("config not reloaded, the old one stays in force", mistakes=error)
+        notifier.tell("READY=1")
