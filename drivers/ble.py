@@ -1,0 +1,274 @@
+"""Bluetooth Low Energy: adverts are heard, characteristics are asked for.
+
+A device is one or the other. A *broadcaster* says its values in its adverts: in BTHome v2 (`format = "bthome"`), or in manufacturer
+or service data whose layout is given. A *peripheral* has points with a `characteristic`: it is connected to, read, and let go of,
+at every poll.
+
+    [device.cold-room]                          [device.attic]                      [device.meter]
+    bus = "air"                                 bus = "air"                         bus = "air"
+    address = "54:48:E6:8F:80:A5"               address = "CB:B8:33:4C:88:4F"       address = "A4:C1:38:00:00:01"
+    format = "bthome"                           manufacturer_data = 0x0499          every = "10 min"
+    [device.cold-room.points]                   starts = "05"                       timeout = "20 s"
+    temp = { object = "temperature" }           [device.attic.points]               [device.meter.points]
+    link = { rssi = true }                      temp = { at = 1, type = "int16",    temp = { characteristic = "2a6e",
+                                                  endian = "big", scale = 0.005 }     type = "int16", scale = 0.01 }
+
+Adverts come from the radio (bluez.py) or, with `adapter = "stand-in:/run/canary/adverts"`, as datagrams on a Unix socket
+(adverts.py). All that is here is the same for both.
+
+A scanner goes deaf without a word when its adapter is switched off and on, or when bluetoothd restarts. So one that has heard
+nothing at all for `deaf_after` is replaced; if its successor hears nothing for as long, the bus is at fault. The silence of one
+device means nothing: BlueZ may tell an unchanged advert once only.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from drivers import ble_keys, bthome
+from drivers.adverts import UNMEASURED, Advert, AdvertSource, Scan, StandIn, Told, full_uuid
+from drivers.ble_keys import STAND_IN, BusKeys, DeviceKeys, PointKeys, SampleKeys, is_peripheral
+from drivers.broadcaster import Broadcaster, Spoken
+from drivers.contract import BusSpec, Complaint, DeviceFault, DeviceSpec, Hear, NoValue, Outcome, Tell
+from drivers.layout import MISSING, Field, compile_field
+
+if TYPE_CHECKING:
+    from drivers.bluez import Link, Radio
+
+
+class _Peripheral:
+    """One device that is connected to, and the plan of what is fetched from it: every characteristic once."""
+
+    def __init__(self, device: DeviceSpec) -> None:
+        keys: DeviceKeys = device.keys
+        self.device = device.name
+        self.who = keys.address.upper() or keys.name
+        self.timeout = device.timeout
+        self.points = tuple(device.points)
+        self.plan: dict[str, list[tuple[int, Field]]] = {}
+        self.notified: set[str] = set()
+        for index, point in enumerate(device.points.values()):
+            uuid = full_uuid(point.characteristic)
+            self.plan.setdefault(uuid, []).append((index, compile_field(point)))
+            if point.notify:
+                self.notified.add(uuid)
+
+    async def fetch(self, link: "Link", deadline: float, remark: Callable[[str, str], None]) -> tuple[Outcome, ...]:
+        """All its points. A characteristic that it lacks or refuses costs only the points in it."""
+        values: list[Outcome] = [MISSING] * len(self.points)
+        refusal: DeviceFault | None = None
+        answered = False
+        for uuid, fields in self.plan.items():
+            try:
+                data = await link.fetch(uuid, deadline, notified=uuid in self.notified)
+            except DeviceFault as fault:
+                if fault.kind not in {"refused", "misfit"}:
+                    raise
+                refusal = fault
+                remark(uuid, str(fault))
+                for index, _ in fields:
+                    values[index] = NoValue(fault.what)
+                continue
+            answered = True
+            for index, field in fields:
+                values[index] = field(data)
+        if refusal and not answered:
+            raise refusal
+        return tuple(values)
+
+
+class _Named:
+    """A broadcaster that is known by the name in its adverts, and the address that it has at present."""
+
+    def __init__(self, broadcaster: Broadcaster) -> None:
+        self.broadcaster = broadcaster
+        self.address = ""
+        self.heard_at = 0.0
+
+
+class BleBus:
+    """One adapter: broadcasters are `heard`, peripherals are `polled`."""
+
+    def __init__(self, spec: BusSpec, tell: Tell) -> None:
+        keys: BusKeys = spec.keys
+        self._name = spec.name
+        self._tell = tell
+        self._told: set[tuple[str, str]] = set()
+        self._peripherals = {device.name: _Peripheral(device) for device in spec.devices if is_peripheral(device)}
+        broadcasters = [(device.keys, Broadcaster(device)) for device in spec.devices if not is_peripheral(device)]
+        self._by_address = {known.address.upper(): device for known, device in broadcasters if known.address}
+        self._by_name = {known.name: _Named(device) for known, device in broadcasters if not known.address}
+        self.polled = {name: peripheral.points for name, peripheral in self._peripherals.items()}
+        self.heard = {device.device: device.points for _, device in broadcasters}
+        self.parallel = keys.parallel
+        self._deaf_after = keys.deaf_after
+        self._connecting = asyncio.Lock()
+        self._renew = asyncio.Event()
+        self._hear: Hear | None = None
+        source, self._radio = self._source(spec)
+        sought = frozenset(peripheral.who for peripheral in self._peripherals.values())
+        self._scan = Scan(source, self._advertised, sought)
+
+    def _source(self, spec: BusSpec) -> "tuple[AdvertSource, Radio | None]":
+        keys: BusKeys = spec.keys
+        if keys.adapter.startswith(STAND_IN):
+            path = keys.adapter.removeprefix(STAND_IN)
+            self._remark("stand-in", f"hears no radio: its adverts come from a stand-in, by the socket {path}")
+            return StandIn(path, lambda text: self._remark("no advert", text)), None
+
+        from drivers.bluez import Radio  # bleak takes 6 MB: only a hub that uses Bluetooth pays for it
+
+        passive = keys.scanning == "passive" or (keys.scanning == "auto" and not list(ble_keys.only_active(spec.devices)))
+        patterns = ble_keys.patterns(spec.devices) if passive else []
+        insist = keys.scanning == "passive"
+        radio = Radio(keys.adapter, patterns, lambda text: self._remark("passive", text), insist=insist)
+        return radio, radio
+
+    def _remark(self, topic: str, text: str, device: str = "") -> None:
+        """Tell a person, but once."""
+        if (device, topic) not in self._told:
+            self._told.add((device, topic))
+            self._tell(device or self._name, text)
+
+    # ------------------------------------------------------------ listening
+
+    async def listen(self, hear: Hear) -> None:
+        """Hear until cancelled. Raises DeviceFault(layer="bus") when there is nothing to hear with, or nothing to be heard."""
+        self._hear = hear
+        self._renew.clear()
+        try:
+            async with self._scan:
+                while True:
+                    await self._until_deaf()
+                    self._renew.clear()
+                    await self._scan.renew()
+        finally:
+            self._hear = None
+
+    async def _until_deaf(self) -> None:
+        """Ends when a new scanner is due: this one has gone deaf, or was let go of."""
+        heard = -1
+        while heard < self._scan.adverts and not self._renew.is_set():
+            heard = self._scan.adverts
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._deaf_after):
+                    await self._renew.wait()
+        if not self._scan.adverts and not self._renew.is_set():
+            raise DeviceFault(
+                f"a new scanner has heard nothing at all for {self._deaf_after:g} s",
+                kind="silent",
+                layer="bus",
+                hint="check adapter and antenna; where only rare speakers are near, set a longer deaf_after",
+            )
+
+    def _advertised(self, address: str, advert: Advert) -> None:
+        broadcaster = self._by_address.get(address) or (self._by_name and self._named(address, advert))
+        if not broadcaster or not self._hear:
+            return
+        try:
+            spoken = broadcaster.hear(address, advert, asyncio.get_running_loop().time())
+        except bthome.Unreadable as error:
+            if broadcaster.language.understood:  # a broken advert, or another's: it is passed over, but said
+                self._remark(error.remedy, f"an advert is passed over: {error}", broadcaster.device)
+                return
+            self._remark(error.remedy, f"its adverts cannot be read: {error}", broadcaster.device)
+            spoken = Spoken(broadcaster.points, (NoValue(error.reason),) * len(broadcaster.points))
+        if spoken:
+            self._hear(broadcaster.device, spoken.points, spoken.values)
+
+    def _named(self, address: str, advert: Advert) -> Broadcaster | None:
+        """The broadcaster of that name. Should two devices have it, the second is not taken for the first.
+
+        A device may change its address (a new battery will do); so the name is free again once the first has been quiet for long.
+        """
+        named = self._by_name.get(advert.local_name or "")
+        if named is None:
+            return None
+        now = asyncio.get_running_loop().time()
+        if address != named.address:
+            if named.address and now - named.heard_at < self._deaf_after:
+                both = f"two devices call themselves {advert.local_name}, {named.address} and {address}"
+                self._remark("name", f"{both}; give the address of the one that is meant", named.broadcaster.device)
+                return None
+            named.address = address
+        named.heard_at = now
+        return named.broadcaster
+
+    # ------------------------------------------------------------ polling
+
+    async def connect(self) -> None:
+        """Make sure that the adapter is there and can scan; connections to devices are made by `read`."""
+        async with self._scan:
+            pass
+
+    async def read(self, device: str) -> tuple[Outcome, ...]:
+        """Find, connect, fetch, disconnect.
+
+        Finding and connecting is done for one device at a time and may take half of its timeout, so that one that does not answer
+        leaves the other half to the next.
+        """
+        peripheral = self._peripherals[device]
+        assert self._radio, "check() lets no peripheral on a stand-in"
+        loop = asyncio.get_running_loop()
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                async with self._connecting:
+                    deadline = loop.time() + peripheral.timeout / 2
+                    handle = await self._find(peripheral, deadline)
+                    link = await stack.enter_async_context(self._radio.link(handle, deadline))
+                deadline = loop.time() + peripheral.timeout * 0.45  # before the hub's own patience ends, to say what it was
+                return await peripheral.fetch(link, deadline, lambda topic, text: self._remark(topic, text, device))
+        except BaseException:
+            self._scan.forget(peripheral.who)
+            raise
+
+    async def _find(self, peripheral: _Peripheral, deadline: float) -> Any:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._scan.find(peripheral.who)
+        except TimeoutError:
+            hint = "check its battery and address, bring it nearer, and disconnect a phone that holds it"
+            raise DeviceFault("it does not advertise", kind="silent", hint=hint) from None
+
+    async def close(self) -> None:
+        """A scan that goes on, as when a read met a bus that is down, gets a new scanner; nothing else outlives a call."""
+        self._renew.set()
+
+
+class BleDriver:
+    """The bus family "ble"."""
+
+    family = "ble"
+    bus_keys = BusKeys
+    device_keys = DeviceKeys
+    point_keys = PointKeys
+    sample_keys = SampleKeys
+
+    def check(self, bus: BusSpec) -> Sequence[Complaint]:
+        """See `ble_keys.check`."""
+        return ble_keys.check(bus)
+
+    def open(self, bus: BusSpec, tell: Tell) -> BleBus:
+        """The bus; no I/O yet."""
+        return BleBus(bus, tell)
+
+    def decode(self, device: DeviceSpec, sample: SampleKeys) -> Mapping[str, Outcome]:
+        """What the sample says, by way of an advert or a link that never was."""
+        if is_peripheral(device):
+            said = {full_uuid(uuid): bytes.fromhex(data) for uuid, data in sample.characteristics.items()}
+            fields = {name: (full_uuid(point.characteristic), compile_field(point)) for name, point in device.points.items()}
+            return {name: field(said[uuid]) if uuid in said else MISSING for name, (uuid, field) in fields.items()}
+        keys: DeviceKeys = device.keys
+        manufacturer_data = {keys.manufacturer_data or 0: bytes.fromhex(sample.manufacturer_data)}
+        service_data = {full_uuid(keys.service_data or bthome.UUID): bytes.fromhex(sample.service_data)}
+        advert = Told(None, UNMEASURED, manufacturer_data, service_data)
+        broadcaster = Broadcaster(device)
+        try:
+            spoken = broadcaster.hear(keys.address or "00:00:00:00:00:00", advert, 0.0)
+        except bthome.Unreadable as error:
+            return dict.fromkeys(broadcaster.points, NoValue(error.reason))
+        return dict(zip(*spoken, strict=True)) if spoken else {}
+
+
+BLE = BleDriver()
