@@ -2,22 +2,11 @@
 
 import re
 from ipaddress import ip_address
-from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.config.problems import Unfit, quoted
-from gateway.config.values import Text
 
 EXPECTED = 'an address such as "mqtts://broker.example.com"'
-
-
-class BrokerUrl(Text):
-    """Encrypted, but for a broker on this very machine."""
-
-    def _read(self, value: Any) -> str:
-        if type(value) is str:
-            check(value)
-        return super()._read(value)
 
 
 def check(url: str) -> None:

@@ -36,7 +36,11 @@ def _read_bus(name: str, raw: dict[str, Any], findings: Findings) -> Line | None
     check_name(at, findings)
     wanted = raw.get("driver")
     if not isinstance(wanted, str):
-        table(Bus).read_all({key: raw[key] for key in raw if key == "driver"}, at, findings)
+        known = one_of(sorted(drivers.available()))
+        if wanted is not None:
+            findings.add((*at, "driver"), f"found {described(wanted)}", known)
+        elif findings.whole:
+            findings.add(at, '"driver" is missing', known, key=True)
         return None
     driver = _load_driver(wanted, (*at, "driver"), findings)
     if driver is None:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from gateway.config.document import Document
 from gateway.config.findings import Findings
-from gateway.config.problems import described, nearest, one_of, quoted
+from gateway.config.problems import described, nearest, quoted
 
 SINGLE = ("hub", "uplink", "desk")
 NAMED = ("owner", "bus", "device", "rule")
@@ -35,7 +35,8 @@ def merge(findings: Findings) -> Sections:
         for section, table in document.data.items():
             if section not in sections:
                 near = nearest(section, sections)
-                expected = "" if near else one_of([f"[{known}]" if known in SINGLE else f"[{known}.NAME]" for known in sections])
+                headers = [f"[{known}]" if known in SINGLE else f"[{known}.NAME]" for known in sections]
+                expected = "" if near else "one of " + ", ".join(headers)
                 findings.add_in(document, (section,), f"unknown table {quoted(section)}", expected, near and quoted(near), key=True)
             elif not isinstance(table, dict):
                 header = f"[{section}]" if section in SINGLE else f"[{section}.NAME]"

@@ -7,22 +7,28 @@ here: they live beside the code that uses them (`drivers/*.py`, `gateway/diagnos
 
 from collections.abc import Mapping
 from datetime import date
-from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from msgspec import Meta, field
 
 from drivers.contract import BusSpec, KeyMistake, Keys, Seconds, Secret
+from gateway.config import broker
+from gateway.config.problems import Unfit
 from gateway.diagnosis.contract import RuleKeys
 
 
 class Hub(Keys, frozen=True, kw_only=True):
     """`[hub]`: the machine and where it stands."""
 
-    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$", description="Name of this hub, unique in the fleet.")]
+    id: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$", description="Name of this hub, unique in the fleet.", examples=["hub-0042"]
+        ),
+    ]
     site: Annotated[str, Meta(description="Where it stands, for people.")] = ""
-    time_zone: Annotated[str, Meta(description='IANA name, such as "Europe/Brussels".', extra={"time_zone": True})] = "UTC"
+    time_zone: Annotated[str, Meta(description="Its IANA name.", examples=["Europe/Brussels"], extra={"time_zone": True})] = "UTC"
     state: Annotated[str, Meta(description="Folder for what must survive.")] = "/var/lib/canary"
 
 
@@ -42,22 +48,22 @@ class Uplink(Keys, frozen=True, kw_only=True):
         Meta(
             pattern=r"^(mqtts?)://[^/]+$",
             description='"mqtts://host[:port]"; plain "mqtt://" only to this machine itself.',
+            examples=["mqtts://broker.example.com"],
+            extra={"broker": True},
         ),
     ]
-    username: str = ""
-    password: Annotated[Secret, Meta(description="By reference.")] = ""
+    username: Annotated[str, Meta(description="Name by which the hub logs in.")] = ""
+    password: Annotated[Secret, Meta(description="Its password, by reference.")] = ""
     protocol: Annotated[Literal["5", "3.1.1"], Meta(description="MQTT version.")] = "5"
     keep_alive: Annotated[Seconds, Meta(ge=5, le=3600, description="MQTT keep-alive.")] = 60.0
-    tls: Tls = Tls()
+    tls: Annotated[Tls, Meta(description="Only where the system's own certificate authorities do not do.")] = Tls()
 
     def __post_init__(self) -> None:
         """Refuse a port that is none, and an open connection through a network."""
         try:
-            _ = self.port
-        except ValueError:
-            raise KeyMistake("url", f'the port of "{self.url}"', "a number from 1 to 65535") from None
-        if not self.secure and not _is_this_machine(self.host):
-            raise KeyMistake("url", f'"{self.url}", open to everybody on the way', f'"mqtts://{self.host}"')
+            broker.check(self.url)
+        except Unfit as unfit:
+            raise KeyMistake("url", unfit.found, unfit.expected or unfit.suggestion) from None
 
     @property
     def secure(self) -> bool:
@@ -75,26 +81,22 @@ class Uplink(Keys, frozen=True, kw_only=True):
         return urlsplit(self.url).port or (8883 if self.secure else 1883)
 
 
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 class Desk(Keys, frozen=True, kw_only=True):
     """`[desk]`: the one contact that the customer hears from, whoever the owner is."""
 
-    name: str = ""
+    name: Annotated[str, Meta(description="What the customer knows it by.")] = ""
     contact: Annotated[str, Meta(description='Such as "tel:+32 9 000 00 00" or "mailto:help@example.com".')] = ""
 
 
 class Owner(Keys, frozen=True, kw_only=True):
     """`[owner.NAME]`: who puts something right."""
 
-    name: str = ""
-    role: Literal["manufacturer", "installer", "network", "energy", "customer", "desk", ""] = ""
-    contact: str = ""
+    name: Annotated[str, Meta(description="Their name, for people.")] = ""
+    role: Annotated[
+        Literal["manufacturer", "installer", "network", "energy", "customer", "desk", ""],
+        Meta(description="What they are to the customer."),
+    ] = ""
+    contact: Annotated[str, Meta(description="How the desk reaches them.")] = ""
     covers: Annotated[
         tuple[str, ...],
         Meta(description='What falls to them: "bus.NAME", "device.NAME", "model.NAME", "maker.NAME"; globs allowed.'),
@@ -104,8 +106,8 @@ class Owner(Keys, frozen=True, kw_only=True):
 class Bus(Keys, frozen=True, kw_only=True):
     """`[bus.NAME]`: what every bus has; the rest are its driver's keys."""
 
-    driver: Annotated[str, Meta(description='Such as "modbus-tcp", "modbus-rtu", "serial", "ble".')]
-    label: str = ""
+    driver: Annotated[str, Meta(description="What speaks on it.", examples=["modbus-tcp", "modbus-rtu", "serial", "ble"])]
+    label: Annotated[str, Meta(description="What people call it.")] = ""
 
 
 class Device(Keys, frozen=True, kw_only=True):
@@ -117,13 +119,13 @@ class Device(Keys, frozen=True, kw_only=True):
     every: Annotated[Seconds, Meta(ge=0.05, description="How often it is asked.")] = 10.0
     timeout: Annotated[Seconds, Meta(ge=0.05, le=60, description="How long one request may take.")] = 1.0
     label: Annotated[str, Meta(description="What people call it; its name where this is empty.")] = ""
-    maker: str = ""
-    model: str = ""
+    maker: Annotated[str, Meta(description="Who made it.")] = ""
+    model: Annotated[str, Meta(description="Which model it is.")] = ""
     manual: Annotated[str, Meta(description="The manual and table that the points are from.")] = ""
-    serial: str = ""
-    firmware: str = ""
-    installed: date | None = None
-    warranty_until: date | None = None
+    serial: Annotated[str, Meta(description="Its serial number.")] = ""
+    firmware: Annotated[str, Meta(description="Version of its firmware.")] = ""
+    installed: Annotated[date | None, Meta(description="When it was put in: 2024-05-01, without quotes.")] = None
+    warranty_until: Annotated[date | None, Meta(description="Last day of its warranty.")] = None
 
 
 class DeviceConfig(Keys, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """Rules and owners: whether what they refer to is there, and whether their quantities fit the points that they watch."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -45,16 +46,15 @@ class Points:
         """The glob that was probably meant, where this one matches nothing."""
         device_glob, slash, point_glob = glob.partition("/")
         if not slash:
-            point = point_glob = device_glob if device_glob in self._names else nearest(device_glob, self._names)
+            point = device_glob if device_glob in self._names else nearest(device_glob, self._names)
             return f"*/{point}" if point else ""
         devices = [device for device in self._units if fnmatchcase(device, device_glob)]
-        if not devices:
-            device_glob = nearest(device_glob, self._units)
-            devices = [device_glob] if device_glob else []
-        names = {name for device in devices for name in self._units[device]}
-        if not any(fnmatchcase(name, point_glob) for name in names):
-            point_glob = nearest(point_glob, names)
-        return f"{device_glob}/{point_glob}" if device_glob and point_glob else ""
+        if devices:
+            point = nearest(point_glob, {name for device in devices for name in self._units[device]})
+            return f"{device_glob}/{point}" if point else ""
+        having = [device for device in self._units if any(fnmatchcase(name, point_glob) for name in self._units[device])]
+        device = nearest(device_glob, having)
+        return f"{re.sub(r'[0-9]+$', '*', device) if '*' in device_glob else device}/{point_glob}" if device else ""
 
     def _all(self) -> Iterator[tuple[str, str]]:
         return ((device, name) for device, units in self._units.items() for name in units)
@@ -79,64 +79,65 @@ class Rules:
 
     def _rule(self, name: str, raw: dict[str, Any]) -> RuleKeys | None:
         at = ("rule", name)
-        findings = self._findings
-        check_name(at, findings)
+        check_name(at, self._findings)
+        kind = self._kind(raw, at)
+        if kind is None:
+            known = table(RuleKeys)
+            good, _ = known.values({key: value for key, value in raw.items() if key in known.fields}, at, self._findings)
+            self._check_references(good, raw, at)
+            return None
+        known = table(kind.Keys)
+        good, bad = known.values(raw, at, self._findings)
+        watched = self._check_references(good, raw, at, kind.fits)
+        self._check_amounts(good, known, watched, at)
+        made: RuleKeys | None = known.build(good, bad, raw, at, self._findings)[0]
+        return made
+
+    def _kind(self, raw: dict[str, Any], at: Path) -> Any:
+        """The module of the rule's kind; None, and told, when there is none."""
         kind, kinds = raw.get("kind"), diagnosis.kinds()
-        if not isinstance(kind, str) or kind not in kinds:
-            self._tell_kind(raw, at, kinds)
-            return None
-        module = diagnosis.load_kind(kind)
-        keys_table = table(module.Keys)
-        try:
-            keys: RuleKeys = keys_table.read(raw, at, findings)
-        except Told:
-            self._check_owner(raw.get("owner"), at)
-            return None
-        self._check_owner(keys.owner, at)
-        self._check_points(keys, keys_table, module, isinstance(raw["on"], list), at)
-        return keys
-
-    def _tell_kind(self, raw: dict[str, Any], at: Path, kinds: tuple[str, ...]) -> None:
-        known = table(RuleKeys)
-        if "kind" in raw and isinstance(raw["kind"], str):
-            near = nearest(raw["kind"], kinds)
-            found = f"no kind of rule is called {quoted(raw['kind'])}"
+        if kind in kinds:
+            return diagnosis.load_kind(kind)
+        if isinstance(kind, str):
+            near = nearest(kind, kinds)
+            found = f"no kind of rule is called {quoted(kind)}"
             self._findings.add((*at, "kind"), found, "" if near else one_of(kinds), near and quoted(near))
-        elif "kind" not in raw and self._findings.whole:
+        elif kind is None and self._findings.whole:
             self._findings.add(at, '"kind" is missing', one_of(kinds), key=True)
-        present = {key: value for key, value in raw.items() if key in known.fields}
-        known.read_all({"kind": "", **present}, at, self._findings)
-        self._check_owner(raw.get("owner"), at)
+        return None
 
-    def _check_owner(self, owner: Any, at: Path) -> None:
-        if isinstance(owner, str) and owner not in {"", DESK, *self._owners} and self._findings.whole:
+    def _check_references(
+        self, good: Mapping[str, Any], raw: Mapping[str, Any], at: Path, fits: Callable[[PointInfo], str | None] = lambda _: None
+    ) -> list[PointInfo]:
+        """That the owner and the points are there; returns one point of each unit that the rule can watch."""
+        owner = good.get("owner", "")
+        if owner not in {"", DESK, *self._owners} and self._findings.whole:
             known = [*self._owners, DESK]
             near = nearest(owner, known)
-            found = f"no owner is called {quoted(owner)}"
-            self._findings.add((*at, "owner"), found, "" if near else one_of(known), near and quoted(near))
-
-    def _check_points(self, keys: RuleKeys, keys_table: Table, module: Any, listed: bool, at: Path) -> None:
-        """Every glob matches a point that the kind can watch, and every quantity fits all of those."""
+            self._findings.add(
+                (*at, "owner"), f"no owner is called {quoted(owner)}", "" if near else one_of(known), near and quoted(near)
+            )
         watched: dict[str, PointInfo] = {}
-        for number, glob in enumerate(keys.on):
-            here = (*at, "on", number) if listed else (*at, "on")
+        for number, glob in enumerate(good.get("on", ())):
+            here = (*at, "on", number) if isinstance(raw["on"], list) else (*at, "on")
             found = self._points.matching(glob)
             if not found:
                 self._tell_no_match(glob, here)
                 continue
-            reasons = {point.id: module.fits(point) for point in found}
-            fitting = [point for point in found if reasons[point.id] is None]
+            fitting = [point for point in found if fits(point) is None]
             if not fitting:
-                first = found[0].id
-                self._findings.add(
-                    here, f"this rule cannot watch {first}: {reasons[first]}", "another point, or another kind of rule"
-                )
-            watched.update({point.unit: point for point in reversed(fitting)})
-        for field in keys_table.fields.values():
-            amount = getattr(keys, field.name)
-            if isinstance(field.shape, Amount) and isinstance(amount, Quantity):
-                for point in watched.values():
-                    if not self._check_amount(amount, field.shape, point, (*at, field.key)):
+                expected = "another point, or another kind of rule"
+                self._findings.add(here, f"this rule cannot watch {found[0].id}: {fits(found[0])}", expected)
+            watched = {point.unit: point for point in reversed(fitting)} | watched
+        return list(watched.values())
+
+    def _check_amounts(self, good: Mapping[str, Any], known: Table, watched: Iterable[PointInfo], at: Path) -> None:
+        """That every quantity fits all points that are watched; the first that it does not fit is told."""
+        for key, amount in good.items():
+            shape = known.fields[key].shape
+            if isinstance(shape, Amount):
+                for point in watched:
+                    if not self._check_amount(amount, shape, point, (*at, key)):
                         break
 
     def _tell_no_match(self, glob: str, at: Path) -> None:

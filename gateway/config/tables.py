@@ -4,7 +4,7 @@ Here a value may hold several mistakes: each is reported where it is, and `Told`
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from functools import cache
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from msgspec import inspect
 
 from drivers.contract import KeyMistake
 from gateway.config.problems import Path, Told, Unfit, described, nearest, one_of, quoted
-from gateway.config.values import Amount, Choice, Day, Duration, Flag, Number, Report, SecretText, Shape, Text, TimeZone
+from gateway.config.values import Amount, BrokerUrl, Choice, Day, Duration, Flag, Number, Report, SecretText, Shape, Text, TimeZone
 from gateway.diagnosis.contract import Quantity
 
 
@@ -94,7 +94,16 @@ class AnyOf(Shape):
     def __init__(self, shapes: Sequence[Shape]) -> None:
         self.shapes = shapes
         self.takes = tuple({kind for shape in shapes for kind in shape.takes})  # type: ignore[misc]
-        self.expected = " or ".join(dict.fromkeys(shape.expected for shape in shapes))
+        self.expected = " or ".join(shape.expected for shape in self.distinct())
+
+    def distinct(self) -> Iterator[Shape]:
+        """The kinds without those that another one covers in the eyes of a person: whole numbers by numbers, text by texts."""
+        numbers = any(isinstance(shape, Number) and not shape.whole for shape in self.shapes)
+        texts = any(isinstance(shape, Several) and shape.single for shape in self.shapes)
+        for shape in self.shapes:
+            covered = (isinstance(shape, Number) and shape.whole and numbers) or (isinstance(shape, Text) and texts)
+            if not covered:
+                yield shape
 
     def read(self, value: Any, at: Path, report: Report) -> Any:
         """What the first kind makes of the value that can."""
@@ -132,7 +141,7 @@ class Table(Shape):
     expected = "a table"
 
     def __init__(self, *classes: type[msgspec.Struct], also: frozenset[str] = frozenset()) -> None:
-        self._classes = classes
+        self.classes = classes
         self._also = also
         self._own = [{field.key: field.name for field in fields(one)} for one in classes]
         self.fields = {field.key: field for one in classes for field in fields(one)}
@@ -148,7 +157,12 @@ class Table(Shape):
         return made
 
     def read_all(self, raw: Mapping[str, Any], at: Path, report: Report, *, partial: bool = False) -> list[Any]:
-        """An instance of each class, None for each that has a mistake.
+        """An instance of each class, None for each that has a mistake. See `values` for `partial`."""
+        good, bad = self.values(raw, at, report, partial=partial)
+        return self.build(good, bad, raw, at, report)
+
+    def values(self, raw: Mapping[str, Any], at: Path, report: Report, *, partial: bool = False) -> tuple[dict[str, Any], set[str]]:
+        """The typed values by key, and the keys that have a mistake or are missing.
 
         A `partial` table may lack required keys (a profile does not know at which address its device will be); a value of the same
         kind stands in for each.
@@ -164,18 +178,24 @@ class Table(Shape):
                     bad.add(key)
                 except Told:
                     bad.add(key)
-        meant = {self._tell_stranger(key, raw, at, report) for key in raw if key not in self.fields and key not in self._also}
+        strangers = [key for key in raw if key not in self.fields and key not in self._also]
+        bad.update(self._tell_stranger(key, raw, at, report) for key in strangers)
         for field in self._required:
-            if field.key not in raw:
-                if partial:
-                    good[field.key] = stand_in(field.shape)
-                    continue
+            if field.key in raw:
+                continue
+            if partial:
+                good[field.key] = stand_in(field.shape)
+            elif report.whole and field.key not in bad:
+                report.add(at, f'"{field.key}" is missing', field.shape.expected, key=True)
                 bad.add(field.key)
-                if report.whole and field.key not in meant:
-                    report.add(at, f'"{field.key}" is missing', field.shape.expected, key=True)
+        return good, bad
+
+    def build(self, good: Mapping[str, Any], bad: set[str], raw: Mapping[str, Any], at: Path, report: Report) -> list[Any]:
+        """An instance of each class from its values, None for each of whose keys one is bad, or that sees a mistake across them."""
+        bad = bad | {field.key for field in self._required if field.key not in good}
         return [
             None if bad & own.keys() else _make(one, {own[key]: good[key] for key in good if key in own}, raw, at, report)
-            for one, own in zip(self._classes, self._own, strict=True)
+            for one, own in zip(self.classes, self._own, strict=True)
         ]
 
     def _tell_stranger(self, key: str, raw: Mapping[str, Any], at: Path, report: Report) -> str:
@@ -243,7 +263,10 @@ def of(kind: inspect.Type, extra: Mapping[str, Any] | None = None, examples: Seq
         case inspect.UnionType():
             return _union(kind, extra, examples)
         case inspect.StrType():
-            return SecretText() if extra.get("secret") else TimeZone(kind) if extra.get("time_zone") else Text(kind, examples)
+            if extra.get("secret"):
+                return SecretText()
+            text = TimeZone if extra.get("time_zone") else BrokerUrl if extra.get("broker") else Text
+            return text(kind, examples)
         case inspect.FloatType():
             return Duration(kind) if extra.get("unit") == "s" else Number(kind)
         case inspect.IntType():

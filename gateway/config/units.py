@@ -14,7 +14,7 @@ from gateway.diagnosis.contract import Quantity
 
 _TIME = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
-_MEASURES: dict[str, dict[str, float]] = {  # what is measured -> unit -> how much of the first unit it is
+MEASURES: dict[str, dict[str, float]] = {  # what is measured -> unit -> how much of the first unit it is
     "temperature": {"K": 1.0, "°C": 1.0, "°F": 5 / 9},
     "power": {"W": 1.0, "mW": 1e-3, "kW": 1e3, "MW": 1e6, "hp": 745.699872},
     "apparent power": {"VA": 1.0, "kVA": 1e3, "MVA": 1e6},
@@ -94,7 +94,7 @@ class Measure(NamedTuple):
     zero: float
 
 
-_UNITS = {unit: Measure(of, factor, _ZERO.get(unit, 0.0)) for of, units in _MEASURES.items() for unit, factor in units.items()}
+_UNITS = {unit: Measure(of, factor, _ZERO.get(unit, 0.0)) for of, units in MEASURES.items() for unit, factor in units.items()}
 
 
 def canonical(unit: str) -> str:
@@ -207,7 +207,7 @@ def _not_a_duration(text: str, plain: str) -> Unfit:
 
 def span(seconds: float) -> str:
     """A time in the largest unit that leaves it a plain number: 90 is "90 s", 600 is "10 min"."""
-    if seconds < 1:
+    if 0 < seconds < 1:
         return f"{seconds * 1000:g} ms"
     for unit in ("d", "h", "min"):
         if seconds % _SPAN[unit] == 0 and seconds:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from msgspec import inspect
 
-from gateway.config import units
+from gateway.config import broker, units
 from gateway.config.problems import Path, Unfit, described, nearest, one_of, quoted
 from gateway.diagnosis.contract import Quantity
 
@@ -88,8 +88,6 @@ class Text(Shape):
 class TimeZone(Text):
     """An IANA time zone that this machine knows."""
 
-    expected = 'a time zone such as "Europe/Brussels"'
-
     def _read(self, value: Any) -> str:
         from zoneinfo import ZoneInfo, available_timezones
 
@@ -105,6 +103,15 @@ class TimeZone(Text):
             near = next((zone for zone in sorted(known) if zone == near or zone.endswith(f"/{near}")), "") if near else ""
             raise Unfit(f"no time zone is called {quoted(name)}", "" if near else self.expected, near and quoted(near)) from None
         return name
+
+
+class BrokerUrl(Text):
+    """Where the broker is: encrypted, but for a broker on this very machine."""
+
+    def _read(self, value: Any) -> str:
+        if type(value) is str:
+            broker.check(value)
+        return super()._read(value)
 
 
 class Bounds(NamedTuple):
@@ -151,7 +158,7 @@ class Number(Shape):
         self.bounds = Bounds.of(kind)
         self._free = self.bounds == Bounds()
         self.takes = (int,) if self.whole else (float, int)  # type: ignore[misc]  # of the one shape, narrower than the class's
-        words = self.bounds.words(lambda limit: f"{limit:g}")
+        words = self.bounds.words(lambda limit: f"{limit:.12g}")
         self.expected = ("a whole number" if self.whole else "a number") + (words or " such as 5")
 
     def _read(self, value: Any) -> float:
@@ -247,7 +254,7 @@ class Day(Shape):
     def __init__(self, kind: type) -> None:
         self.takes = (kind,)  # type: ignore[misc]
         example = {date: "2024-05-01", datetime: "2024-05-01 12:00:00", time: "12:00:00"}[kind]
-        self.expected = f"a {'time of day' if kind is time else 'date'} such as {example}"
+        self.expected = f"a {'time of day' if kind is time else 'date'} without quotes such as {example}"
 
     def _read(self, value: Any) -> Any:
         if type(value) is self.takes[0]:
