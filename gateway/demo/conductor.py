@@ -23,7 +23,7 @@ from gateway.demo.recording import Recording
 from gateway.demo.stage import Stage
 from gateway.demo.view import Board, View
 from gateway.store import Store
-from gateway.uplink import listening
+from gateway.uplink import listen
 from gateway.watchdog import Notifier
 
 CONFIG = Path(__file__).parents[2] / "config" / "demo.toml"
@@ -47,6 +47,7 @@ class Demo:
         self._recording = recording
         self._seconds = seconds
         self._clock = SystemClock()
+        self._stop = asyncio.Event()
 
     async def show(self) -> None:
         """For people: a live picture on the terminal."""
@@ -70,6 +71,8 @@ class Demo:
     @asynccontextmanager
     async def _performance(self) -> AsyncIterator[tuple[Config, Performance, Path]]:
         """The config with what only this run knows: ports, paths, the broker."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="canary-demo-")))
             if self._recording:
@@ -90,12 +93,8 @@ class Demo:
         received: Callable[[bytes], object],
         *others: Callable[[], Any],
     ) -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
         if self._seconds:
-            loop.call_later(self._seconds, stop.set)
+            asyncio.get_running_loop().call_later(self._seconds, self._stop.set)
         assert config.uplink
         with Store.open(folder / "canary.db") as store:
             async with asyncio.TaskGroup() as group:
@@ -104,13 +103,13 @@ class Demo:
                 backend = group.create_task(self._backend(config.uplink, config.hub.id, received, ready), name="backend")
                 await ready.wait()
                 side = [group.create_task(work(), name="demo") for work in (performance.play, *others)]
-                await hub.run(stop, Notifier(""))
+                await hub.run(self._stop, Notifier(""))
                 await asyncio.sleep(0.2)  # what the hub sent last is still on its way to the backend
                 for task in (backend, *side):
                     task.cancel()
 
     async def _backend(self, uplink: Uplink, hub_id: str, received: Callable[[bytes], object], ready: asyncio.Event) -> None:
-        async with listening(uplink, f"canary/{hub_id}/moments", self._clock) as publications:
+        async with listen(uplink, f"canary/{hub_id}/moments", self._clock) as publications:
             ready.set()
             async for publication in publications:
                 received(publication.payload)

@@ -33,6 +33,7 @@ class Recording:
         self._stack = AsyncExitStack()
         self.settings: dict[str, Mapping[str, Any]] = {}
         self.finished = asyncio.Event()
+        self._fault: RecordingError | None = None
 
     @property
     def config(self) -> Path:
@@ -81,8 +82,10 @@ after = "3 s"
         await self._stack.aclose()
 
     async def play(self) -> None:
-        """The hub's reads move it on; this only waits for the end."""
+        """The hub's reads move it on; this only waits for the end. Raises RecordingError for a row that cannot be played."""
         await self.finished.wait()
+        if self._fault:
+            raise self._fault
 
     def _registers(self) -> dict[int, int]:
         registers: dict[int, int] = {}
@@ -91,6 +94,9 @@ after = "3 s"
         try:
             self._row = next(self._rows)
         except StopIteration:
+            self.finished.set()
+        except RecordingError as fault:  # the server that asks would keep it to itself
+            self._fault = fault
             self.finished.set()
         return registers
 

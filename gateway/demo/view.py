@@ -107,7 +107,7 @@ class View:
         if self._live:
             self._out.write("\x1b[2J\x1b[?25l")  # clear, and hide the cursor
         else:
-            print(*self._notes, sep="\n", file=self._out)
+            print(*self._notes, sep="\n", file=self._out, flush=True)
         return self
 
     def __exit__(self, *_: object) -> None:

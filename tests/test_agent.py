@@ -1,0 +1,206 @@
+"""The hub as a process: a real Modbus server on one side, a real Mosquitto on the other."""
+
+import asyncio
+import signal
+
+import msgspec
+import pytest
+
+from gateway.clock import SystemClock
+from gateway.config.model import Uplink
+from gateway.demo import modbus_machine
+from gateway.moments import from_wire
+from gateway.uplink import listen
+
+from peers.hub_process import HubProcess
+from peers.mosquitto import Mosquitto
+
+pytestmark = pytest.mark.slow
+
+CONFIG = """
+[hub]
+id = "hub-1"
+state = "{state}"
+[uplink]
+url = "mqtt://127.0.0.1:{mqtt}"
+[bus.line]
+driver = "modbus-tcp"
+host = "127.0.0.1"
+port = {modbus}
+[device.freezer]
+bus = "line"
+unit = 1
+every = "50 ms"
+points.temp = {{ input = 0, type = "int16", scale = 0.1, unit = "°C" }}
+[rule.warm]
+kind = "threshold"
+on = ["freezer/temp"]
+above = "{limit}"
+clear = "-18 °C"
+"""
+
+
+class Freezer:
+    """A Modbus server whose one register a test sets."""
+
+    def __init__(self):
+        self.temp = -20.0
+
+    async def __aenter__(self):
+        machine = modbus_machine.device(1, range(1), lambda: {0: modbus_machine.int16(self.temp, 0.1)})
+        self.server, self.port = await modbus_machine.serve_tcp(machine)
+        return self
+
+    async def __aexit__(self, *_):
+        await self.server.shutdown()
+
+
+class Setting:
+    """A freezer, a broker, somebody who listens, and a config that joins them."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.path = folder / "hub.toml"
+        self.received = asyncio.Queue()
+
+    async def __aenter__(self):
+        self.freezer = await Freezer().__aenter__()
+        self.broker = Mosquitto(self.folder)
+        self.broker.start()
+        self.write()
+        ready = asyncio.Event()
+        self._backend = asyncio.create_task(self._listen(ready))
+        await ready.wait()
+        return self
+
+    async def __aexit__(self, *_):
+        self._backend.cancel()
+        await asyncio.wait([self._backend])
+        await self.freezer.__aexit__()
+        self.broker.__exit__(None, None, None)
+
+    def write(self, limit="-15 °C", extra=""):
+        text = CONFIG.format(state=self.folder / "state", mqtt=self.broker.port, modbus=self.freezer.port, limit=limit)
+        self.path.write_text(text + extra)
+
+    async def _listen(self, ready):
+        async with listen(Uplink(url=self.broker.url), "canary/hub-1/#", SystemClock()) as publications:
+            ready.set()
+            async for publication in publications:
+                self.received.put_nowait(publication)
+
+    async def next(self, topic):
+        """The next publication on a topic."""
+        async with asyncio.timeout(10):
+            while True:
+                publication = await self.received.get()
+                if publication.topic.endswith(topic):
+                    return publication.payload
+
+    async def moment(self):
+        return from_wire(await self.next("/moments"))
+
+    async def state(self):
+        return msgspec.json.decode(await self.next("/state"))
+
+
+@pytest.fixture
+async def setting(tmp_path):
+    async with Setting(tmp_path) as setting:
+        yield setting
+
+
+async def test_a_reading_beyond_a_limit_becomes_a_moment_at_the_broker(setting):
+    async with HubProcess(setting.path) as hub:
+        await hub.until("READY=1")
+        assert (await setting.state())["online"] is True
+        setting.freezer.temp = -10.0
+        opened = await setting.moment()
+        assert (opened.data.phase, opened.data.value, opened.data.seq) == ("opened", -10.0, 1)
+        setting.freezer.temp = -21.0
+        closed = await setting.moment()
+        assert (closed.data.phase, closed.data.case, closed.data.seq) == ("closed", opened.data.case, 2)
+
+
+async def test_sigterm_ends_it_within_five_seconds_with_everything_put_away(setting):
+    async with HubProcess(setting.path) as hub:
+        await hub.until("online")
+        hub.signal(signal.SIGTERM)
+        assert await hub.end() == 0
+    assert "STOPPING=1" in hub.told
+    assert (await setting.state())["online"] is True
+    assert (await setting.state())["online"] is False
+    assert not any("Traceback" in line for line in hub.log)
+
+
+async def test_what_the_broker_could_not_take_is_sent_after_a_restart(setting):
+    setting.broker.kill()
+    async with HubProcess(setting.path) as hub:
+        await hub.until("READY=1")
+        setting.freezer.temp = -10.0
+        await hub.until("hub: moment")
+        hub.process.kill()
+    setting.broker.start()
+    setting._backend.cancel()
+    await asyncio.wait([setting._backend])
+    ready = asyncio.Event()
+    setting._backend = asyncio.create_task(setting._listen(ready))
+    await ready.wait()
+    async with HubProcess(setting.path) as hub:
+        assert (await setting.moment()).data.seq == 1
+
+
+async def test_a_reload_puts_the_new_limit_to_work_and_keeps_what_is_open(setting):
+    async with HubProcess(setting.path) as hub:
+        await hub.until("online")
+        setting.write(limit="-25 °C", extra="[rule.quiet]\nkind = 'silent'\non = ['freezer/temp']\nafter = '1 min'\n")
+        setting.path.write_text(setting.path.read_text().replace("-18 °C", "-26 °C"))
+        hub.signal(signal.SIGHUP)
+        await hub.until("config reloaded")
+        opened = await setting.moment()
+        assert opened.data.phase == "opened"
+        assert "-25 °C" in opened.data.because
+
+
+async def test_a_reload_with_a_mistake_changes_nothing_and_says_so(setting):
+    async with HubProcess(setting.path) as hub:
+        await hub.until("online")
+        setting.path.write_text(setting.path.read_text().replace("above =", "abvoe ="))
+        hub.signal(signal.SIGHUP)
+        await hub.until("config not reloaded")
+        await hub.until("abvoe")
+        setting.freezer.temp = -10.0
+        assert (await setting.moment()).data.phase == "opened"
+        hub.signal(signal.SIGTERM)
+        assert await hub.end() == 0
+
+
+async def test_a_config_with_a_mistake_ends_it_with_78_and_no_traceback(setting):
+    setting.path.write_text(setting.path.read_text().replace('bus = "line"', 'bus = "lien"'))
+    async with HubProcess(setting.path) as hub:
+        assert await hub.end() == 78
+    assert any('did you mean "line"?' in line for line in hub.log)
+    assert not any("Traceback" in line for line in hub.log)
+
+
+async def test_a_second_hub_on_the_same_store_is_refused_in_one_line(setting):
+    async with HubProcess(setting.path) as first:
+        await first.until("READY=1")
+        async with HubProcess(setting.path) as second:
+            assert await second.end() == 1
+        assert len(second.log) == 1
+        assert "in use by another process" in second.log[0]
+
+
+async def test_a_device_that_is_not_there_does_not_keep_the_hub_from_running(setting):
+    await setting.freezer.server.shutdown()
+    async with HubProcess(setting.path) as hub:
+        await hub.until("bus is down")
+        assert (await setting.state())["online"] is True
+
+
+async def test_the_watchdog_is_fed_while_the_hub_works(setting):
+    async with HubProcess(setting.path, env={"WATCHDOG_USEC": "300000"}) as hub:
+        await hub.until("WATCHDOG=1")
+        hub.told.clear()
+        await hub.until("WATCHDOG=1")
