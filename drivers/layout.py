@@ -29,16 +29,18 @@ FieldType = Literal[
 ]  # fmt: skip
 
 _INTEGERS = {f"{sign}int{width}": width for sign in ("", "u") for width in (8, 16, 24, 32, 64)}
+_LONGEST_BCD = 16  # bytes; no counter has more than 32 digits
 _FLOATS = {"float16": "e", "float32": "f", "float64": "d"}
 
 # ---------------------------------------------------------------- what a raw value means
 
 
 class ValueKeys(PointKeys, frozen=True, kw_only=True):
-    """What a raw value means: value = raw * scale + offset, unless the raw value is void or has a name."""
+    """What a raw value means: raw * scale + offset, rounded to `decimals`, unless the raw value is void or has a name."""
 
     scale: Annotated[float, Meta(description="The raw number is multiplied by this.")] = 1.0
     offset: Annotated[float, Meta(description="Added after scaling.")] = 0.0
+    decimals: Annotated[Annotated[int, Meta(ge=0, le=12)] | None, Meta(description="Round to so many places.")] = None
     void: Annotated[
         Value | tuple[Value, ...],
         Meta(description="Raw value (or several) by which the device says that it has no value: -32768, 0xFFFF."),
@@ -53,8 +55,13 @@ class ValueKeys(PointKeys, frozen=True, kw_only=True):
             raise KeyMistake("scale", f"{self.scale:g}", "a number other than 0")
         if not math.isfinite(self.offset):
             raise KeyMistake("offset", f"{self.offset:g}", "a number")
-        if self.values and (self.scale, self.offset) != (1.0, 0.0):
-            raise KeyMistake("values", "names together with scale or offset", "either names or a number")
+        if self.values and self.scaled:
+            raise KeyMistake("values", "names together with scale, offset or decimals", "either names or a number")
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the value is another number than the raw one."""
+        return (self.scale, self.offset, self.decimals) != (1.0, 0.0, None)
 
     @property
     def voids(self) -> frozenset[Value]:
@@ -68,25 +75,24 @@ Meaning: TypeAlias = Callable[[Value], Outcome]
 def compile_value(keys: ValueKeys, *, numeric: bool = True) -> Meaning:
     """A function from a raw value to what it means. `numeric`: names are of numbers ("0x10" and "16" alike), not of text.
 
-    An int stays an int where neither scale nor offset is given; NaN and the infinities are no value.
+    An int stays an int where no scale and no offset is given; NaN and the infinities are no value.
     """
     voids = keys.voids
     if keys.values:
         names: dict[Value, Value] = {int(raw, 0) if numeric else raw: name for raw, name in keys.values.items()}
         return lambda raw: VOID if raw in voids else names[raw] if raw in names else NoValue(f"unknown code {raw}")
 
-    scaled = _linear(keys.scale, keys.offset)
+    scaled, decimals = _linear(keys.scale, keys.offset), keys.decimals
 
     def means(raw: Value) -> Outcome:
         if raw in voids:
             return VOID
         if isinstance(raw, str | bool):
             return raw
-        try:
-            value = scaled(raw) if scaled else raw
-            return value if math.isfinite(value) else NOT_A_NUMBER
-        except OverflowError:
+        value = scaled(raw) if scaled else raw
+        if not math.isfinite(value):
             return NOT_A_NUMBER
+        return value if decimals is None else round(value, decimals)
 
     return means
 
@@ -113,13 +119,11 @@ class LayoutKeys(ValueKeys, frozen=True, kw_only=True):
     type: Annotated[FieldType | None, Meta(description="How the field is packed.")] = None
     at: Annotated[int, Meta(ge=0, le=65535, description="Where the field begins, in bytes from the start of the message.")] = 0
     endian: Annotated[Literal["little", "big"], Meta(description="Which byte comes first: the lowest or the highest.")] = "little"
-    bit: Annotated[
-        Annotated[int, Meta(ge=0, le=63)] | None,
-        Meta(description="The bit of a `bit`, or the lowest bit taken of an integer; 0 is the least significant."),
-    ] = None
+    bit: Annotated[Annotated[int, Meta(ge=0, le=7)] | None, Meta(description='Which bit, for type "bit"; 0 is the lowest.')] = None
     bits: Annotated[
-        Annotated[int, Meta(ge=1, le=64)] | None, Meta(description="How many bits of an integer are taken, from `bit` on.")
-    ] = None
+        str,
+        Meta(pattern=r"^(\d{1,2} *\.\. *\d{1,2})?$", description='Which bits of an integer are meant: "4..7". All where empty.'),
+    ] = ""
     length: Annotated[
         Annotated[int, Meta(ge=1, le=65535)] | None,
         Meta(description="Bytes of a string (to the end where left out) or of a bcd number."),
@@ -131,25 +135,27 @@ class LayoutKeys(ValueKeys, frozen=True, kw_only=True):
             self._check_field(self.type)
 
     def _check_field(self, kind: FieldType) -> None:
-        width = _INTEGERS.get(kind, 8 if kind == "bit" else 0)
-        first, count = self.bit, self.bits
-        if kind == "bit" and (first is None or count is not None):
-            raise KeyMistake("bit", "no bit number" if first is None else "bits beside it", "`bit = 0` to `bit = 7`, and no `bits`")
-        if first is not None and not width:
-            raise KeyMistake("bit", f"a bit of a {kind}", "an integer type or bit")
-        if (first is None) != (count is None) and kind != "bit":
-            raise KeyMistake("bits", "one of `bit` and `bits`", "the lowest bit as `bit`, and how many as `bits`")
-        if first is not None and first + (count or 1) > width:
-            raise KeyMistake("bit", f"bit {first + (count or 1) - 1}", f"at most bit {width - 1} in a {kind}")
-        if kind == "bcd" and self.length is None:
-            raise KeyMistake("length", "no length", "the number of bytes of a bcd number")
+        if (self.bit is None) == (kind == "bit"):
+            raise KeyMistake("bit", f"type {kind}" if kind != "bit" else "no bit number", '`bit` with type "bit", such as bit = 3')
+        if self.bits and kind not in _INTEGERS:
+            raise KeyMistake("bits", f"bits of a {kind}", "an integer type")
+        if self.bits and not self.slice[0] <= self.slice[1] < _INTEGERS[kind]:
+            raise KeyMistake("bits", f'"{self.bits}"', f'lowest and highest of bits 0 to {_INTEGERS[kind] - 1}, such as "4..7"')
+        if kind == "bcd" and not 1 <= (self.length or 0) <= _LONGEST_BCD:
+            raise KeyMistake("length", f"{self.length or 'no length'}", f"the bytes of a bcd number, at most {_LONGEST_BCD}")
         if self.length is not None and kind not in ("bcd", "string"):
             raise KeyMistake("length", f"a length for a {kind}", "none: the type says it")
         if kind == "string":
-            if (self.scale, self.offset) != (1.0, 0.0):
-                raise KeyMistake("scale", "a scale or offset for a string", "none")
+            if self.scaled:
+                raise KeyMistake("scale", "scale, offset or decimals for a string", "none")
         else:
             _check_names(self.values)
+
+    @property
+    def slice(self) -> tuple[int, int]:
+        """Lowest and highest of the `bits`."""
+        low, high = self.bits.split("..")
+        return int(low), int(high)
 
 
 def _check_names(values: Mapping[str, Value]) -> None:
@@ -167,8 +173,7 @@ Layout: TypeAlias = Callable[[bytes], tuple[Outcome, ...]]
 
 def compile_field(keys: LayoutKeys) -> Field:
     """A function from bytes to the outcome of one field: "not in this message" where the message is too short for it."""
-    if keys.type in ("float16", "float32"):
-        keys = msgspec.structs.replace(keys, void=tuple(_as_sent(void, _FLOATS[keys.type]) for void in keys.voids))
+    keys = msgspec.structs.replace(keys, void=tuple(_as_read(keys, void) for void in keys.voids))
     extract, means = _extractor(keys), compile_value(keys, numeric=keys.type != "string")
 
     def field(data: bytes) -> Outcome:
@@ -181,12 +186,18 @@ def compile_field(keys: LayoutKeys) -> Field:
     return field
 
 
-def _as_sent(void: Value, code: str) -> Value:
-    """A void value such as -9999.9 as it comes out of a float of fewer bits: -9999.900390625."""
-    try:
-        return struct.unpack(code, struct.pack(code, void))[0]  # type: ignore[no-any-return]
-    except (struct.error, OverflowError):
-        return void
+def _as_read(keys: LayoutKeys, void: Value) -> Value:
+    """A void value as it comes out of the bytes: 0x8000 of an int16 is -32768, and -9999.9 of a float32 is -9999.900390625."""
+    if keys.type in _FLOATS:
+        code = _FLOATS[keys.type]
+        try:
+            return struct.unpack(code, struct.pack(code, void))[0]  # type: ignore[no-any-return]
+        except (struct.error, OverflowError):  # more than it can hold: then it never comes
+            return void
+    if keys.type in _INTEGERS and keys.type.startswith("int") and isinstance(void, int):
+        width = keys.slice[1] - keys.slice[0] + 1 if keys.bits else _INTEGERS[keys.type]
+        return void - (1 << width) if void >= 1 << width - 1 else void
+    return void
 
 
 def compile_layout(points: Iterable[LayoutKeys]) -> Layout:
@@ -222,9 +233,10 @@ def _integer(keys: LayoutKeys, width: int, *, signed: bool) -> Extract:
             raise IndexError
         return int.from_bytes(data[at:end], endian, signed=signed)
 
-    if keys.bit is None:
+    if not keys.bits:
         return whole
-    first, count = keys.bit, keys.bits or width
+    first, last = keys.slice
+    count = last - first + 1
     mask, sign = (1 << count) - 1, 1 << (count - 1) if signed else 0
     return lambda data: (((whole(data) >> first) & mask) ^ sign) - sign  # a slice of a signed type is signed itself
 

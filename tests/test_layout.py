@@ -5,7 +5,7 @@ import struct
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.contract import NoValue
@@ -39,9 +39,9 @@ def read(data, **written):
         ({"type": "bool"}, "02", True),
         ({"type": "bit", "bit": 3}, "08", True),
         ({"type": "bit", "bit": 3}, "f7", False),
-        ({"type": "uint16", "bit": 4, "bits": 3}, "50 00", 5),
-        ({"type": "int16", "bit": 0, "bits": 12}, "ff ff", -1),
-        ({"type": "int16", "bit": 0, "bits": 12}, "ff f7", 2047),
+        ({"type": "uint16", "bits": "4..6"}, "50 00", 5),
+        ({"type": "int16", "bits": "0 .. 11"}, "ff ff", -1),
+        ({"type": "int16", "bits": "0 .. 11"}, "ff f7", 2047),
         ({"type": "bcd", "length": 3, "endian": "big"}, "01 23 45", 12345),
         ({"type": "bcd", "length": 2}, "45 23", 2345),
         ({"type": "string", "length": 6}, "41 42 20 00 58 59", "AB"),
@@ -62,6 +62,11 @@ def test_a_scaled_value_is_the_decimal_that_people_write():
     assert read(b"\x03", type="uint8", scale=0.3) == 0.3 * 3
 
 
+def test_decimals_are_what_the_device_can_tell_apart():
+    assert read(struct.pack("<f", 21.3), type="float32") != 21.3
+    assert read(struct.pack("<f", 21.3), type="float32", decimals=2) == 21.3
+
+
 def test_a_number_without_scale_stays_whole_and_with_one_is_a_float():
     assert type(read(b"\x05", type="uint8")) is int
     assert type(read(b"\x05", type="uint8", scale=10)) is float
@@ -71,6 +76,8 @@ def test_a_number_without_scale_stays_whole_and_with_one_is_a_float():
     ("written", "data"),
     [
         ({"type": "int16", "void": -32768, "scale": 0.1}, b"\x00\x80"),
+        ({"type": "int16", "void": 0x8000}, b"\x00\x80"),
+        ({"type": "int16", "bits": "0..3", "void": 8}, b"\x08\x00"),
         ({"type": "uint16", "void": [0xFFFF, 0xFFFE]}, b"\xfe\xff"),
         ({"type": "float32", "void": -9999.9}, struct.pack("<f", -9999.9)),
         ({"type": "string", "void": "---"}, b"---"),
@@ -110,13 +117,13 @@ def test_a_message_that_is_too_short_does_not_hold_the_field(kind):
     ("written", "key"),
     [
         ({"type": "bit"}, "bit"),
-        ({"type": "bit", "bit": 8}, "bit"),
-        ({"type": "bit", "bit": 0, "bits": 2}, "bit"),
-        ({"type": "uint8", "bit": 3}, "bits"),
-        ({"type": "uint8", "bits": 3}, "bits"),
-        ({"type": "uint8", "bit": 6, "bits": 3}, "bit"),
-        ({"type": "float32", "bit": 0, "bits": 1}, "bit"),
+        ({"type": "bit", "bit": 0, "bits": "0..1"}, "bits"),
+        ({"type": "uint8", "bit": 3}, "bit"),
+        ({"type": "uint8", "bits": "6..8"}, "bits"),
+        ({"type": "uint8", "bits": "3..2"}, "bits"),
+        ({"type": "float32", "bits": "0..1"}, "bits"),
         ({"type": "bcd"}, "length"),
+        ({"type": "bcd", "length": 17}, "length"),
         ({"type": "int16", "length": 2}, "length"),
         ({"type": "string", "length": 2, "scale": 0.1}, "scale"),
         ({"type": "uint8", "scale": 0}, "scale"),
@@ -139,7 +146,7 @@ def layouts():
         st.just({"values": {"0": "off", "1": True}}),
     )
     plain = st.fixed_dictionaries({"type": st.sampled_from([kind for kind in KINDS if kind not in ("bit", "bcd", "string")])})
-    part = st.fixed_dictionaries({"type": width, "bit": st.integers(0, 4), "bits": st.integers(1, 4)})
+    part = st.fixed_dictionaries({"type": width, "bits": st.sampled_from(["0..0", "0..7", "3..5"])})
     bit = st.fixed_dictionaries({"type": st.just("bit"), "bit": st.integers(0, 7)})
     bcd = st.fixed_dictionaries({"type": st.just("bcd"), "length": st.integers(1, 6)})
     string = st.fixed_dictionaries({"type": st.just("string")}, optional={"length": st.integers(1, 6)})
@@ -149,6 +156,7 @@ def layouts():
     ).map(lambda both: keys(**both[0], **both[1]))
 
 
+@settings(max_examples=300)
 @given(st.lists(layouts(), max_size=6), st.binary(max_size=24))
 def test_any_bytes_give_one_outcome_a_field(points, data):
     outcomes = compile_layout(points)(data)
@@ -158,6 +166,7 @@ def test_any_bytes_give_one_outcome_a_field(points, data):
         assert not isinstance(outcome, float) or math.isfinite(outcome)
 
 
+@settings(max_examples=300)
 @given(st.sampled_from([8, 16, 24, 32, 64]), st.booleans(), st.sampled_from(["little", "big"]), st.data())
 def test_what_was_packed_is_what_is_read(width, signed, endian, draw):
     low, high = (-(1 << width - 1), (1 << width - 1) - 1) if signed else (0, (1 << width) - 1)
