@@ -5,7 +5,7 @@ import typing
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.checksum import ALIASES, CRCS, Algorithm, Checksum, ChecksumKeys, algorithm
@@ -44,6 +44,7 @@ def test_check_value(name):
     assert compute(b"123456789") == (CHECK | SUMS)[ALIASES.get(name, name)]
 
 
+@settings(max_examples=200)
 @given(st.binary(max_size=300))
 def test_crcs_agree_with_those_of_the_standard_library(data):
     assert algorithm("crc-32")[1](data) == binascii.crc32(data)
@@ -78,11 +79,17 @@ def test_a_whole_frame_says_what_lies_before_its_checksum(written, frame, says):
         assert (opened is None) == guarded, at
 
 
+@pytest.mark.parametrize("frame", [b"", b"*", b"00", b"*00", b"$*"])
+def test_a_frame_too_short_for_what_is_skipped_is_none(frame):
+    assert checksum(algorithm="nmea").open(frame) is None
+
+
 def test_hexadecimal_digits_may_be_small():
     assert checksum(algorithm="xor", format="hex").open(b"\xabab") == b"\xab"
     assert checksum(algorithm="xor", format="hex").open(b"\xabAB") == b"\xab"
 
 
+@settings(max_examples=300)
 @given(st.sampled_from(NAMES), st.binary(max_size=40), st.sampled_from(["little", "big"]), st.booleans(), st.binary(max_size=20))
 def test_what_is_sealed_opens_and_any_other_bytes_do_no_harm(name, body, endian, as_hex, noise):
     written = (
