@@ -122,7 +122,9 @@ class LayoutKeys(ValueKeys, frozen=True, kw_only=True):
     bit: Annotated[Annotated[int, Meta(ge=0, le=7)] | None, Meta(description='Which bit, for type "bit"; 0 is the lowest.')] = None
     bits: Annotated[
         str,
-        Meta(pattern=r"^(\d{1,2} *\.\. *\d{1,2})?$", description='Which bits of an integer are meant: "4..7". All where empty.'),
+        Meta(
+            pattern=r"^(\d{1,2} *\.\. *\d{1,2})?$", examples=["4..7"], description="Which bits of an integer are meant, if not all."
+        ),
     ] = ""
     length: Annotated[
         Annotated[int, Meta(ge=1, le=65535)] | None,
