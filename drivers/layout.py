@@ -47,7 +47,7 @@ class ValueKeys(PointKeys, frozen=True, kw_only=True):
     ] = ()
     values: Annotated[
         Mapping[str, Value],
-        Meta(description='Names of raw values: { 0 = "off", 1 = "on" }. A raw value without a name is "no value".'),
+        Meta(description='Names of raw values: { 0 = "off", 1 = "on" }. Others are told as they are, among texts.'),
     ] = {}
 
     def __post_init__(self) -> None:
@@ -80,7 +80,15 @@ def compile_value(keys: ValueKeys, *, numeric: bool = True) -> Meaning:
     voids = keys.voids
     if keys.values:
         names: dict[Value, Value] = {int(raw, 0) if numeric else raw: name for raw, name in keys.values.items()}
-        return lambda raw: VOID if raw in voids else names[raw] if raw in names else NoValue(f"unknown code {raw}")
+        texts = all(isinstance(name, str) for name in names.values())
+
+        def named(raw: Value) -> Outcome:
+            if raw in voids:
+                return VOID
+            # Among texts a code that no manual names is told, not lost; among truths or numbers it would be a lie.
+            return names[raw] if raw in names else str(raw) if texts else NoValue(f"unknown code {raw}")
+
+        return named
 
     scaled, decimals = _linear(keys.scale, keys.offset), keys.decimals
 

@@ -88,11 +88,15 @@ def test_a_void_value_is_no_value(written, data):
     assert read(data, **written) == VOID
 
 
-def test_names_stand_for_raw_values_and_an_unknown_one_is_no_value():
-    written = {"type": "uint8", "values": {"0": "off", "0x10": "on", "7": True}}
-    assert [read(bytes([raw]), **written) for raw in (0, 16, 7)] == ["off", "on", True]
-    assert read(b"\x05", **written) == NoValue("unknown code 5")
+def test_names_stand_for_raw_values():
+    assert [read(bytes([raw]), type="uint8", values={"0": "off", "0x10": "on"}) for raw in (0, 16)] == ["off", "on"]
     assert read(b"\x01", type="bit", bit=0, values={"0": "closed", "1": "open"}) == "open"
+    assert read(b"\x01", type="bool", values={"0": True, "1": False}) is False
+
+
+def test_a_code_without_a_name_is_told_among_texts_and_is_no_value_among_others():
+    assert read(b"\x05", type="uint8", values={"0": "off", "1": "on"}) == "5"
+    assert read(b"\x05", type="uint8", values={"0": False, "1": True}) == NoValue("unknown code 5")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
