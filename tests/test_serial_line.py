@@ -3,15 +3,18 @@
 import asyncio
 import contextlib
 import gc
+from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import drivers
 from drivers.contract import DeviceFault, NoValue
 from drivers.line import BOUND
 from drivers.serial_line import GARBLED_IN_A_ROW, SERIAL, SerialSampleKeys
+from gateway.config.profiles import check_profile, read_profile
 
 from peers.serial_peer import SerialPeer, device, line, plug, until
 
@@ -530,3 +533,13 @@ def test_any_bytes_give_readings_or_a_fault_and_nothing_else(data, devices):
         with contextlib.suppress(DeviceFault):
             said = SERIAL.decode(spec, SerialSampleKeys(frame=data.decode("latin-1")))
             assert said.keys() <= spec.points.keys()
+
+
+def test_the_profile_that_the_readme_writes_is_free_of_mistakes_and_proves_itself(tmp_path):
+    text = (Path(drivers.__file__).parent / "README.md").read_text(encoding="utf-8")
+    path = tmp_path / "acme-s5.toml"
+    path.write_text(text[text.index("# drivers/profiles/acme-s5.toml") :].partition("\n```")[0], encoding="utf-8")
+    assert not [str(problem) for problem in check_profile(path)]
+    profile = read_profile(path)
+    assert [profile.driver.decode(profile.device, sample) for sample, _ in profile.samples] == [said for _, said in profile.samples]
+    assert len(profile.samples) == 2
