@@ -27,6 +27,7 @@ class LineKeys(Keys, frozen=True, kw_only=True):
     flow: Annotated[Literal["none", "hardware", "software"], Meta(description="Flow control: RTS/CTS or XON/XOFF.")] = "none"
     dtr: Annotated[bool | None, Meta(description="Hold this line high or low: it powers the optical head of many meters.")] = None
     rts: Annotated[bool | None, Meta(description="Likewise.")] = None
+    rs485: Annotated[bool, Meta(description="The port's own driver must switch the transceiver (boards, rarely adapters).")] = False
     echo: Annotated[bool, Meta(description="The adapter hears its own requests (RS-485 with two wires): leave them out.")] = False
     gap: Annotated[Seconds, Meta(le=5, description="Silence before each request.")] = 0.0
 
@@ -148,7 +149,9 @@ async def open_line(keys: LineKeys) -> Line:
 
 
 def _open_port(keys: LineKeys) -> "serial.Serial":
-    port = open_port(keys.port, baud=keys.baud, parity=keys.parity, data_bits=keys.data_bits, stop_bits=keys.stop_bits)
+    port = open_port(
+        keys.port, baud=keys.baud, parity=keys.parity, data_bits=keys.data_bits, stop_bits=keys.stop_bits, rs485=keys.rs485
+    )
     try:
         if keys.flow != "none":
             port.rtscts, port.xonxoff = keys.flow == "hardware", keys.flow == "software"

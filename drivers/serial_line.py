@@ -81,6 +81,10 @@ class SerialSampleKeys(Keys, frozen=True, kw_only=True):
     """`[[samples]]`: what a device sent, terminator and checksum included."""
 
     frame: Annotated[str, Meta(min_length=1, description='Text, or "hex:" and digits.')]
+    request: Annotated[str, Meta(description="Which of the device's `requests` it answers.")] = ""
+
+    def __post_init__(self) -> None:
+        check_octets("frame", self.frame)
 
 
 # ---------------------------------------------------------------- one device, planned
@@ -117,10 +121,10 @@ class _Device:
         self.is_its = compile_prefix(keys.prefixes(keys.when))
         self.refuses = compile_prefix(keys.prefixes(keys.refusal)) if keys.refusal else None
         self.wake, self.wake_pause = octets(keys.addressed(keys.wake)), keys.wake_pause
-        self.questions = tuple(
-            _Question(keys, text, {name: point for name, point in spec.points.items() if point.request == question}, checksum)
+        self.questions = {
+            question: _Question(keys, text, {n: point for n, point in spec.points.items() if point.request == question}, checksum)
             for question, text in keys.questions.items()
-        )
+        }
         self.garbled_in_a_row = 0
 
 
@@ -185,7 +189,8 @@ class SerialBus:
         said: dict[str, Outcome] = {}
         try:
             async with asyncio.timeout(asked.patience):
-                for question in asked.questions:
+                for question in asked.questions.values():
+                    evidence = _Evidence()
                     said |= await self._ask(asked, question, evidence)
         except TimeoutError:
             raise evidence.fault(asked) from None
@@ -280,15 +285,19 @@ class SerialDriver:
         return SerialBus(bus, tell)
 
     def decode(self, device: DeviceSpec, sample: SerialSampleKeys) -> Mapping[str, Outcome]:
-        """See `Driver.decode`. Raises DeviceFault(kind="garbled") where the sample holds a bad frame or none."""
+        """See `Driver.decode`. Raises DeviceFault where the sample holds a bad frame or none, or answers no request."""
         decoder = _Device(device)
+        if device.keys.requests and sample.request not in decoder.questions:
+            hint = "name it: " + ", ".join(f'request = "{question}"' for question in decoder.questions)
+            raise DeviceFault(f"a sample of {device.name} answers no request", kind="misfit", hint=hint)
+        parse = decoder.questions[sample.request].parse if device.keys.requests else decoder.parse
         frames = decoder.framer.feed(octets(sample.frame)) + decoder.framer.idle()
         said: dict[str, Outcome] = {}
         for frame in frames or [Garbled("it holds no whole frame")]:
             if isinstance(frame, Garbled):
                 raise DeviceFault(f"a sample of {device.name} is no good: {frame.reason}", kind="garbled")
             if decoder.is_its(frame):
-                said |= decoder.parse(frame)
+                said |= parse(frame)
         return said
 
 

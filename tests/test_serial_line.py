@@ -231,6 +231,23 @@ async def test_a_device_with_several_requests_gives_the_points_of_all(peers, con
     assert await bus.read("station") == (1013, 21.5, NoValue("not in this message"))
 
 
+async def test_each_answer_of_a_device_is_judged_by_itself(peers, connect):
+    station = """
+    [station]
+    frame = { end = "\\r" }
+    requests = { air = "T?\\r", pressure = "P?\\r" }
+    delimiter = ";"
+    timeout = 0.2
+    points = { temperature = { request = "air", field = 0 }, pressure = { request = "pressure", field = 0 } }
+    """
+    spec = line(peers({b"T?\r": b"21.5\r"}).path, station)
+    bus = await connect(spec)
+    assert (await fault(bus.read("station"))).kind == "silent"
+    assert SERIAL.decode(spec.devices[0], SerialSampleKeys(frame="1013\r", request="pressure")) == {"pressure": 1013}
+    with pytest.raises(DeviceFault, match="answers no request"):
+        SERIAL.decode(spec.devices[0], SerialSampleKeys(frame="1013\r"))
+
+
 async def test_a_sleeping_device_is_woken_and_left_time(peers, connect):
     peer = peers({b"\0": b"...", b"W\r\n": b"S   12.50 g\r\n"})
     bus = await connect(line(peer.path, SCALE.replace("[scale.points", 'wake = "\\u0000"\nwake_pause = 0.02\n[scale.points')))
