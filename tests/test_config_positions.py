@@ -3,7 +3,7 @@
 import string
 
 import tomli
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.config.positions import line_and_column, scan
@@ -23,9 +23,10 @@ DOTTED = st.lists(KEYS, min_size=1, max_size=3).flatmap(
 SCALARS = st.one_of(
     st.sampled_from(
         [
-            "1", "-17", "+3.5", "0xFF", "1e6", "inf", "nan", "true", "2024-05-01", "2024-05-01 12:00:00Z", "07:32:00", '""', "''",
-            '"""three"""', "'''three'''", '"""a\nb = 1\n[c]\n# d"""', "'''\nx = \"\"\"\n'''", '"""q"""""', "'''q'''''", r'"\"]"', '"# no"',
-            r'"""\""" x"""', "'a\\'", '"""\\\n   folded"""', '"[x]"', '"}"', '"ends in \\\\"',
+            "1", "-17", "+3.5", "0xFF", "1e6", "inf", "nan", "true", "2024-05-01", "2024-05-01 12:00:00Z", "07:32:00",
+            '""', "''",
+            '"""three"""', "'''three'''", '"""a\nb = 1\n[c]\n# d"""', "'''\nx = \"\"\"\n'''", '"""q"""""', "'''q'''''",
+            r'"\"]"', '"# no"', r'"""\""" x"""', "'a\\'", '"""\\\n   folded"""', '"[x]"', '"}"', '"ends in \\\\"',
         ]
     ),
     ODD.map(basic),
@@ -36,9 +37,7 @@ GAP = st.sampled_from(["", " ", "\n", "\n  # a ] } comment, \"'\n", "\t"])
 
 def arrays(inner):
     return st.tuples(st.lists(st.tuples(GAP, inner, GAP), max_size=3), st.booleans(), GAP).map(
-        lambda made: (
-            "[" + ",".join(a + value + b for a, value, b in made[0]) + ("," if made[0] and made[1] else "") + made[2] + "]"
-        )
+        lambda made: "[" + ",".join(a + value + b for a, value, b in made[0]) + ("," if made[0] and made[1] else "") + made[2] + "]"
     )
 
 
@@ -85,6 +84,7 @@ def accepted(lines):
     return text
 
 
+@settings(max_examples=60)
 @given(st.lists(LINES, max_size=12))
 @example(["[[a]]", "b = 1", "[a.c]", "d = 2", "[[a]]", "[[a.c]]", "x.y = [1, {z = 3}]"])
 @example(["[a.b.c]", "[a]", "b.d = 1"])
@@ -93,6 +93,7 @@ def test_the_scanner_finds_the_paths_that_the_parser_finds(lines):
     assert set(scan(text)) == set(parsed_paths(tomli.loads(text)))
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(DOTTED, st.integers(), COMMENT), max_size=8))
 def test_a_value_stands_where_the_scanner_says(pairs):
     text = accepted(f"{key} = {number}{comment}" for key, number, comment in pairs)

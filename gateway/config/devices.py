@@ -104,7 +104,7 @@ class Devices:
         except Told:
             line, profile = None, None
         else:
-            self._note_units(name, {**(profile.points if profile else {}), **_points_of(raw)})
+            self._note_units(name, _points_over(profile, raw))
         if line is None or not self._is_of_family(line, raw, profile, at):
             self._read_common(raw, at)
             return None
@@ -166,11 +166,9 @@ class Devices:
         if "points" in raw and not isinstance(raw["points"], dict):
             self._findings.add(here, f"found {described(raw['points'])}", "a table of points: core_temp = { ... }")
             return None
-        inline = _points_of(raw)
         points = profile.read_points(driver, self._findings) if profile else {}
-        if inline:
-            below = profile.points if profile else {}
-            written = {name: _over(below.get(name), point) for name, point in inline.items()}
+        if inline := raw.get("points"):
+            written = {name: point for name, point in _points_over(profile, raw).items() if name in inline}
             points = {**points, **read_points(written, here, driver, self._findings)}
         if not points and not profile and self._findings.whole:
             self._findings.add(at, "this device has no points", "some, as in points.core_temp = { ... }, or a profile", key=True)
@@ -183,9 +181,13 @@ class Devices:
             self.units[device] = {name: str(point.get("unit", "")) for name, point in raws.items()}
 
 
-def _points_of(raw: dict[str, Any]) -> dict[str, Any]:
-    points = raw.get("points")
-    return points if isinstance(points, dict) else {}
+def _points_over(profile: Written | None, raw: dict[str, Any]) -> dict[str, Any]:
+    """The points as written: those of the profile, and over them, key by key, those of the device itself."""
+    below = profile.points if profile else {}
+    inline = raw.get("points")
+    if not isinstance(inline, dict):
+        return below
+    return {**below, **{name: _over(below.get(name), point) for name, point in inline.items()}}
 
 
 def _over(below: Any, above: Any) -> Any:

@@ -19,7 +19,7 @@ from gateway.config.syntax import Slip, explain
 LARGEST = 8 * 1024 * 1024
 """Bytes. A hub of a thousand devices needs less; what is larger is not a config."""
 
-_MOST_SLIPS = 20
+_MOST_SLIPS = 40
 
 
 class Document:
@@ -85,9 +85,7 @@ class Document:
             except tomli.TOMLDecodeError as complaint:
                 slip = explain(self._mended, complaint)
                 self._tell(slip)
-                if slip.mended is None:
-                    break
-                self._mend(slip, slip.mended)
+                self._mend(slip)
             except RecursionError:
                 self._tell(Slip(0, "lists or tables are nested too deeply", "at most a few levels"))
                 break
@@ -102,9 +100,9 @@ class Document:
         line, column = self._place(slip.at)
         self.problems.append(Problem(self.file, line, column, dotted(slip.path), slip.found, slip.expected, slip.suggestion))
 
-    def _mend(self, slip: Slip, mended: str) -> None:
-        self._mended = self._mended[: slip.start] + mended + self._mended[slip.end :]
-        self._shifts.append((slip.start, len(mended) - (slip.end - slip.start)))
+    def _mend(self, slip: Slip) -> None:
+        self._mended = self._mended[: slip.start] + slip.mended + self._mended[slip.end :]
+        self._shifts.append((slip.start, len(slip.mended) - (slip.end - slip.start)))
         self.whole = self.whole and not slip.lost
 
     def _place(self, offset: int) -> tuple[int, int]:

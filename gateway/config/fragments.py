@@ -42,6 +42,7 @@ def merge(findings: Findings) -> Sections:
                 header = f"[{section}]" if section in SINGLE else f"[{section}.NAME]"
                 found = f"found [[{section}]], a list of tables" if isinstance(table, list) else f"found {described(table)}"
                 findings.add_in(document, (section,), found, f"a table such as {header}", key=True)
+                findings.whole = False
             else:
                 _add(sections, section, table, document, findings)
     return sections

@@ -77,7 +77,9 @@ def nearest(word: str, words: Iterable[str], cutoff: float = 0.6) -> str:
     """The valid word that was most likely meant, or "". Case and the difference between - and _ do not count."""
     plain = {_plain(one): one for one in words}
     near = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=cutoff)
-    return plain[near[0]] if near else ""
+    if not near and len(word) > 2:
+        near = [one for one in plain if one.startswith(_plain(word))]  # "cert" for "certificate"
+    return plain[near[0]] if len(near) == 1 else ""
 
 
 def _plain(word: str) -> str:

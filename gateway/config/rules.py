@@ -83,7 +83,7 @@ class Rules:
         kind = self._kind(raw, at)
         if kind is None:
             known = table(RuleKeys)
-            good, _ = known.values({key: value for key, value in raw.items() if key in known.fields}, at, self._findings)
+            good, _ = known.values({"kind": "", **{key: raw[key] for key in raw if key in known.fields}}, at, self._findings)
             self._check_references(good, raw, at)
             return None
         known = table(kind.Keys)
@@ -128,7 +128,8 @@ class Rules:
             if not fitting:
                 expected = "another point, or another kind of rule"
                 self._findings.add(here, f"this rule cannot watch {found[0].id}: {fits(found[0])}", expected)
-            watched = {point.unit: point for point in reversed(fitting)} | watched
+            for point in fitting:
+                watched.setdefault(point.unit, point)
         return list(watched.values())
 
     def _check_amounts(self, good: Mapping[str, Any], known: Table, watched: Iterable[PointInfo], at: Path) -> None:

@@ -17,7 +17,7 @@ from gateway.config.problems import Path, dotted
 
 
 class Slip(NamedTuple):
-    """One slip of the pen: `text[start:end]` should be `mended`; None where the rest of the file cannot be made out.
+    """One slip of the pen: `text[start:end]` should be `mended`.
 
     `lost` when something that the person wrote is not in the mended text, so that what seems to be missing may well be there.
     """
@@ -28,7 +28,7 @@ class Slip(NamedTuple):
     suggestion: str = ""
     start: int = 0
     end: int = 0
-    mended: str | None = None
+    mended: str = ""
     lost: bool = False
     path: Path = ()
 
@@ -62,6 +62,11 @@ class Place(NamedTuple):
         end = self.text.find("\n", at)
         return len(self.text) if end < 0 else end
 
+    def next_header(self, at: int) -> int:
+        """Where the next table begins after the line that `at` is in; the end of the text when none does."""
+        header = _HEADER_LINE.search(self.text, self.end_of_line(at))
+        return header.start() if header else len(self.text)
+
     def token(self) -> tuple[int, int]:
         """What was meant as one value around the place: from the last delimiter to the next, without blanks and comment."""
         start, end = self.line
@@ -81,6 +86,7 @@ _STRING_OR_COMMENT = re.compile(r"""\"{3}[\s\S]*?\"{3}|'{3}[\s\S]*?'{3}|"(?:\\.|
 _STRING_OR_QUOTE = re.compile(_STRING_OR_COMMENT.pattern.replace('|"(', '|"{3}|\'{3}|"(') + "|[\"']")
 _DELIMITER = re.compile(_STRING_OR_COMMENT.pattern + r"|[=,\[{]")
 _SECRETIVE = re.compile(r"pass|secret|token|key\b|psk|pin\b|credential|auth|pwd", re.IGNORECASE)
+_HEADER_LINE = re.compile(r"^[ \t]*\[[^\n]*\][ \t]*(?:#[^\n]*)?$", re.MULTILINE)
 _FALSE_QUOTES = "„“”‟‚‘’‛«»‹›´`′″＂"
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\xa0\u00ad\u200b-\u200f\u2028-\u202f\u205f\u2060\u3000\ufeff]")
 _KEY = r"""(?:[A-Za-z0-9_.-]+|"[^"\n]*")"""
@@ -89,10 +95,13 @@ _KEY = r"""(?:[A-Za-z0-9_.-]+|"[^"\n]*")"""
 def explain(text: str, complaint: tomli.TOMLDecodeError) -> Slip:
     """What is wrong where the parser stopped; always an answer."""
     at = min(complaint.pos, len(text))
-    place = Place(text, at, complaint.msg, last_statement(text[:at]))
+    begins = complaint.msg == "Invalid statement"
+    place = Place(text, at, complaint.msg, Statement(at, (), None) if begins else last_statement(text[:at]))
     for recognise in _SLIPS:
         if slip := recognise(place):
-            slip = slip._replace(path=place.statement.path) if recognise in _ABOUT_VALUES else slip
+            if recognise in _ABOUT_VALUES:
+                before = slip.at < place.statement.start
+                slip = slip._replace(path=(last_statement(text[: slip.at + 1]) if before else place.statement).path)
             return _discreet(slip) if place.secretive and slip.suggestion else slip
     return _lost(place, f"this is not TOML ({complaint.msg[0].lower()}{complaint.msg[1:]})", "key = value")
 
@@ -101,13 +110,13 @@ def _discreet(slip: Slip) -> Slip:
     return slip._replace(suggestion="", expected=slip.expected or 'a reference such as { credential = "name" }')
 
 
-def _lost(place: Place, found: str, expected: str = "") -> Slip:
-    """Leave the statement out. Not so a table header, since the keys below it would fall to another table, nor a list half read."""
+def _lost(place: Place, found: str, expected: str = "", at: int | None = None) -> Slip:
+    """Leave the statement out. With a table header goes its table: its keys would fall to another one. So with a list half read."""
     start, end = place.statement.start, place.end_of_line(place.at)
-    line = place.line[0]
-    if place.text[start : start + 1] == "[" or place.text[line:end].lstrip().startswith("[") or (place.nested and start < line):
-        return Slip(place.at, found, expected)
-    return Slip(place.at, found, expected, "", start, end, "\n" * place.text.count("\n", start, end), lost=True)
+    if place.text[start : start + 1] == "[" or "\n" in place.text[start : place.at].strip():
+        end = place.next_header(place.at)
+    blank = "\n" * place.text.count("\n", start, end)
+    return Slip(place.at if at is None else at, found, expected, "", start, end, blank, lost=True)
 
 
 def _instead(span: tuple[int, int], meant: str, found: str) -> Slip:
@@ -168,7 +177,8 @@ def _missing_quote(place: Place) -> Slip | None:
         return None
     for mark in _STRING_OR_QUOTE.finditer(place.text):
         if mark[0] in ('"""', "'''"):
-            return Slip(mark.start(), f"no {mark[0]} ends this text", mark[0])
+            start = last_statement(place.text[: mark.start() + 1]).start
+            return Slip(mark.start(), f"no {mark[0]} ends this text", "", "", start, len(place.text), lost=True)
         if mark[0] in "\"'":
             rest = place.text[mark.end() : place.end_of_line(mark.end())]
             nested = place._replace(at=mark.start()).nested
@@ -208,7 +218,7 @@ def _starts_a_pair(place: Place) -> bool:
 def _reach(text: str, slip: Slip) -> int:
     """How far the parser gets with a slip mended, from where the mended text ends."""
     try:
-        tomli.loads(text[: slip.start] + (slip.mended or "") + text[slip.end :])
+        tomli.loads(text[: slip.start] + slip.mended + text[slip.end :])
     except tomli.TOMLDecodeError as complaint:
         return complaint.pos
     except (RecursionError, ValueError):
@@ -236,7 +246,7 @@ def _header(place: Place) -> Slip | None:
         return None
     parts = [re.sub(r"[^\w-]+", "-", part.strip(" \t\"'" + _FALSE_QUOTES)).strip("-") for part in match[3].strip().split(".")]
     if not all(parts):
-        return Slip(start, "a table without a name", "a name such as [device.freezer-1]")
+        return _lost(place, "a table without a name", "a name such as [device.freezer-1]", start)
     plain = [part if part.isascii() else f'"{part}"' for part in parts]
     meant = match[2] + ".".join(plain) + "]" * len(match[2])
     written = match[2] + match[3].strip() + "]" * len(match[2])

@@ -26,7 +26,7 @@ class Several(Shape):
     def __init__(self, item: Shape, least: int, most: float, make: Callable[[list[Any]], Any]) -> None:
         self.item, self.least, self.most, self._make = item, least, most, make
         self.single = isinstance(item, Text)
-        self.expected = f"a list, each {item.expected}"
+        self.expected = f"{item.expected}, or a list of texts" if self.single else f"a list, each {item.expected}"
 
     def read(self, value: Any, at: Path, report: Report) -> Any:
         """The items, as the type wants them."""
@@ -214,7 +214,8 @@ def _make(one: type[msgspec.Struct], values: dict[str, Any], raw: Mapping[str, A
         key = mistake.key if mistake.key in raw else mistake.key.rstrip("_")
         head, dot, below = key.partition(".")
         path = (head, below) if dot and key not in raw else (key,) if key else ()
-        report.add((*at, *path), mistake.found, mistake.expected)
+        if report.whole:  # or else what the class misses may be what could not be read
+            report.add((*at, *path), mistake.found, mistake.expected)
     except ValueError as mistake:
         report.add(at, str(mistake))
     return None

@@ -206,10 +206,13 @@ def _not_a_duration(text: str, plain: str) -> Unfit:
 
 
 def span(seconds: float) -> str:
-    """A time in the largest unit that leaves it a plain number: 90 is "90 s", 600 is "10 min"."""
+    """A time in the largest unit that leaves it a whole number: 90 is "90 s", 600 is "10 min", 0.25 is "250 ms"."""
     if 0 < seconds < 1:
-        return f"{seconds * 1000:g} ms"
-    for unit in ("d", "h", "min"):
-        if seconds % _SPAN[unit] == 0 and seconds:
-            return f"{seconds / _SPAN[unit]:g} {unit}"
-    return f"{seconds:g} s"
+        return f"{_decimal(seconds * 1000)} ms"
+    unit = next((unit for unit in ("d", "h", "min") if seconds and seconds % _SPAN[unit] == 0), "s")
+    return f"{_decimal(seconds / _SPAN[unit])} {unit}"
+
+
+def _decimal(number: float) -> str:
+    """A number without an exponent, to 9 places."""
+    return f"{number:.9f}".rstrip("0").rstrip(".")
