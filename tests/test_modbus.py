@@ -300,15 +300,6 @@ async def test_a_late_answer_on_the_line_is_not_blamed_on_a_wrong_unit_id(kind):
                 await here.bus.read(device)
 
 
-async def test_the_driver_tells_what_is_wrong_before_its_caller_gives_up():
-    """The caller's own limit is the device's timeout: what is wrong must be told within it, and by the driver, who knows."""
-    async with two_units("modbus-rtu") as here:
-        here.wire.faults[1] = peer.noise
-        with pytest.raises(DeviceFault, match="noise"):
-            async with asyncio.timeout(SHORT):
-                await here.bus.read("one")
-
-
 # ---------------------------------------------------------------- connections come and go
 
 

@@ -14,11 +14,14 @@ from drivers import load
 from drivers.blocks import Span
 from drivers.contract import BusSpec, DeviceFault, DeviceSpec
 from drivers.modbus import RtuLink, TcpLink, answer, diagnosis, find, question
+from drivers.modbus_bus import ModbusBus
 from drivers.modbus_faults import AddressRefusedError, unreachable
 from drivers.modbus_keys import ModbusDevice, ModbusPoint, ModbusRtu, ModbusRtuOverTcp, ModbusTcp
+from drivers.modbus_unit import Unit
 from drivers.ports import _not_opened
 
 from peers.modbus_server import crc
+from peers.virtual_time import VirtualLoop
 
 ASKED = question(3, "holding", Span(100, 110))
 RIGHT = struct.pack(">BB10H", 3, 20, *range(10))
@@ -55,11 +58,20 @@ def heard(kind, data, cuts):
         link = TcpLink("x", frozenset()) if kind == "tcp" else RtuLink("x", frozenset(), 0.0)
         Pipe(link, pieces)
         try:
-            return await link.exchange(ASKED, asyncio.get_running_loop().time() + 0.002)
+            return await link.exchange(ASKED, asyncio.get_running_loop().time() + 1.0)
         except DeviceFault as fault:
             return fault
 
-    return asyncio.run(ask())
+    return virtually(ask())
+
+
+def virtually(story):
+    """What comes of it in a time that leaps over all waiting."""
+    loop = VirtualLoop()
+    try:
+        return loop.run_until_complete(story)
+    finally:
+        loop.close()
 
 
 # Rubbish made of what real answers are made of, so that it gets far.
@@ -69,7 +81,7 @@ cuts = st.lists(st.integers(0, 300), max_size=6)
 
 
 @pytest.mark.parametrize("kind", ["tcp", "rtu"])
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None)
 @given(data=rubbish, cuts=cuts)
 def test_any_bytes_give_the_right_answer_or_a_fault(kind, data, cuts):
     outcome = heard(kind, data, cuts)
@@ -78,13 +90,13 @@ def test_any_bytes_give_the_right_answer_or_a_fault(kind, data, cuts):
         assert kind == "tcp" or outcome == RIGHT, "a line has a checksum besides"
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None)
 @given(before=st.binary(max_size=40), after=st.binary(max_size=40), cuts=cuts)
 def test_a_sound_answer_is_found_on_a_line_whatever_stands_around_it_and_however_it_is_cut(before, after, cuts):
     assert heard("rtu", before + RTU_FRAME + after, cuts) == RIGHT
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None)
 @given(cuts=cuts, late=st.integers(0, 3))
 def test_an_answer_on_tcp_is_found_behind_late_ones_however_it_is_cut(cuts, late):
     assert heard("tcp", (b"\x77" + TCP_FRAME[1:]) * late + TCP_FRAME, cuts) == RIGHT
@@ -96,6 +108,42 @@ def test_every_rubbish_on_a_line_has_a_diagnosis(data):
     if find(ASKED, data) is None:
         fault = diagnosis(ASKED, data, ())
         assert fault is not None or not data.replace(ASKED.frame, b"")
+
+
+def test_what_is_wrong_is_told_before_the_caller_gives_up():
+    """The caller's own limit is the device's timeout; noise instead of silence is what only the driver has seen."""
+
+    async def ask():
+        async def noisy():
+            link = RtuLink("x", frozenset(), 0.0)
+            Pipe(link, [b"\xf0\x0f\x55"])
+            return link
+
+        device = DeviceSpec(name="m", keys=ModbusDevice(unit=3), points={"p": ModbusPoint(holding=0)}, timeout=1.0)
+        bus = ModbusBus({"m": Unit(device, max_gap=0, prepare=question, tell=print)}, noisy, 1)
+        async with asyncio.timeout(1.0):
+            await bus.read("m")
+
+    with pytest.raises(DeviceFault, match="noise"):
+        virtually(ask())
+
+
+@pytest.mark.parametrize("link", [lambda: TcpLink("x", frozenset()), lambda: RtuLink("x", frozenset(), 0.5)])
+def test_a_request_on_a_connection_that_ended_meanwhile_fails_at_once(link):
+    """On a line it may end in the silence before the request."""
+
+    async def ask():
+        here, loop = link(), asyncio.get_running_loop()
+        Pipe(here, [])
+        here._free = 0.5
+        loop.call_soon(here.connection_lost, None)
+        await asyncio.sleep(0)
+        began = loop.time()
+        with pytest.raises(DeviceFault, match="closed the connection"):
+            await here.exchange(ASKED, began + 10.0)
+        assert loop.time() - began < 1.0
+
+    virtually(ask())
 
 
 def test_another_master_on_the_line_is_noticed():

@@ -80,6 +80,11 @@ def test_a_device_s_orders_hold_for_points_that_say_nothing(number, word_order, 
     assert decode(registers(kind, value, word_order, byte_order)) == (value,)
 
 
+def test_a_string_is_read_in_reading_order_whatever_the_order_of_numbers():
+    decode = decoder([(ModbusPoint(input=7, length=3), Place(0, 7))], word_order="little")
+    assert decode(b"SDM120") == ("SDM120",)
+
+
 def test_points_may_share_registers():
     points = [
         ModbusPoint(holding=0, type="uint32"),
