@@ -19,6 +19,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Collection
+from contextlib import suppress
 from typing import NamedTuple, cast
 
 from pymodbus.framer import FramerRTU, FramerSocket
@@ -32,7 +33,7 @@ from drivers.contract import DeviceFault, Driver
 from drivers.modbus_bus import Modbus
 from drivers.modbus_keys import ModbusRtu, ModbusRtuOverTcp, ModbusTcp, Table
 from drivers.modbus_unit import ANSWER_HEAD, size_of
-from drivers.ports import SerialTransport, open_port
+from drivers.ports import SerialTransport, open_aside, open_port
 
 # What pymodbus would log reaches people as a DeviceFault.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
@@ -353,7 +354,9 @@ async def open_rtu_over_tcp(keys: ModbusRtuOverTcp, units: frozenset[int]) -> Li
 
 async def open_rtu(keys: ModbusRtu, _units: frozenset[int]) -> Link:
     """Open a serial port. It is never opened afresh for silence: that cures no line, and would jog its handshake wires."""
-    port = open_port(keys.port, baud=keys.baud, parity=keys.parity, stop_bits=keys.stop_bits, rs485=keys.rs485)
+    port = await open_aside(
+        lambda: open_port(keys.port, baud=keys.baud, parity=keys.parity, stop_bits=keys.stop_bits, rs485=keys.rs485)
+    )
     gap = max(3.5 * keys.character, 0.00175) if keys.gap is None else keys.gap  # Modbus over Serial Line V1.02, 2.5.1.1
     link = RtuLink(f"port {keys.port}", frozenset(), gap)
     SerialTransport(asyncio.get_running_loop(), link, port)
@@ -367,9 +370,10 @@ async def _dial(link: Link, host: str, port: int) -> Link:
     except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be one
         raise faults.unreachable(host, port, error) from error
     wire = transport.get_extra_info("socket")
-    wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER)
+    with suppress(OSError):  # it ended already: the first request will tell
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER)
     return link
 
 

@@ -97,8 +97,9 @@ class Modbus:
             yield Complaint((*here, "unit"), str(keys.unit), f"1 to {self._highest_unit} on this kind of bus")
         too_long = [name for name, point in device.points.items() if point.count > keys.max_registers and point.table not in BITS]
         for name in too_long:
-            found = f"{device.points[name].count} registers"
-            yield Complaint((*here, "points", name), found, f"at most {keys.max_registers}, the device's max_registers")
+            point: ModbusPoint = device.points[name]
+            path = (*here, "points", name, "type" if point.length is None else "length")
+            yield Complaint(path, f"{point.count} registers", f"at most {keys.max_registers}, the device's max_registers")
         if isinstance(bus, ModbusRtu) and not too_long:
             needed = sum(
                 bus.character * (REQUEST_COST + size_of(table, block.extent))

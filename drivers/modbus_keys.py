@@ -188,7 +188,8 @@ class ModbusPoint(PointKeys, frozen=True, kw_only=True):
         bits = 16 * self.count
         least = -(1 << bits - 1) if self.kind.startswith("int") else 0
         if not isinstance(value, int) or not least <= value < 1 << bits:
-            raise KeyMistake("void", f'"{value}"' if isinstance(value, str) else str(value), f"a raw value of {self.kind}")
+            found = f'"{value}"' if isinstance(value, str) else str(value)
+            raise KeyMistake("void", found, f"a raw value of {self.kind}: {least} to {(1 << bits) - 1}")
 
     # ------------------------------------------------------------ what follows from it
 

@@ -13,7 +13,7 @@ import errno
 import os
 import select
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -126,6 +126,19 @@ def open_port(
                 hint="leave rs485 out: most USB adapters switch by themselves",
             ) from error
     return port
+
+
+async def open_aside(opening: Callable[[], "serial.Serial"]) -> "serial.Serial":
+    """What `opening` opens, in a thread: a sick USB adapter may take seconds, which other buses must not notice.
+
+    When this is cancelled, the port is closed as soon as it is open.
+    """
+    under_way = asyncio.get_running_loop().run_in_executor(None, opening)
+    try:
+        return await asyncio.shield(under_way)
+    except asyncio.CancelledError:
+        under_way.add_done_callback(lambda done: done.exception() or done.result().close())
+        raise
 
 
 def _not_opened(path: str, error: Exception, settings: str) -> DeviceFault:

@@ -226,8 +226,13 @@ ONE = {"p": ModbusPoint(holding=0)}
         (complaints("modbus-tcp", TCP, {}), ("device", "m", "points"), "at least one"),
         (
             complaints("modbus-tcp", TCP, {"p": ModbusPoint(holding=0, length=20)}, max_registers=10),
-            ("device", "m", "points", "p"),
+            ("device", "m", "points", "p", "length"),
             "at most 10",
+        ),
+        (
+            complaints("modbus-tcp", TCP, {"p": ModbusPoint(holding=0, type="int64")}, max_registers=2),
+            ("device", "m", "points", "p", "type"),
+            "at most 2",
         ),
         (
             complaints("modbus-rtu", RTU, {f"p{n}": ModbusPoint(holding=n) for n in range(200)}),

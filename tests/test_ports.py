@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import os
 import pty
+import threading
 from pathlib import Path
 
 import pytest
 
 from drivers.contract import DeviceFault
-from drivers.ports import SerialTransport, find_port, open_port
+from drivers.ports import SerialTransport, find_port, open_aside, open_port
 
 
 @pytest.fixture
@@ -168,6 +169,26 @@ async def test_a_closed_port_can_be_opened_again_at_once(line):
     transport.close()
     open_port(line[1], baud=19200).close()
     assert await asyncio.wait_for(heard.lost, 5) is None
+
+
+async def test_an_opening_that_is_cancelled_leaves_no_port_locked(line):
+    slow, closed = threading.Event(), asyncio.Event()
+
+    def opening():
+        slow.wait(5)
+        port = open_port(line[1], baud=19200)
+        close = port.close
+        port.close = lambda: (close(), closed.set())
+        return port
+
+    task = asyncio.create_task(open_aside(opening))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    slow.set()
+    await asyncio.wait_for(closed.wait(), 5)
+    (await open_aside(lambda: open_port(line[1], baud=19200))).close()
 
 
 async def test_a_port_that_takes_no_more_bytes_is_lost_and_not_waited_for(line):
