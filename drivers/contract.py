@@ -117,7 +117,11 @@ class PointKeys(Keys, frozen=True, kw_only=True):
 
 
 class DeviceSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One device as its driver gets it: `keys` is of the driver's `device_keys`, each point of its `point_keys`."""
+    """One device as its driver gets it: `keys` is of the driver's `device_keys`, each point of its `point_keys`.
+
+    timeout: seconds after which a `read` is cut short. What only the driver can know, such as noise instead of silence, it tells
+        before that.
+    """
 
     name: str
     keys: Any
