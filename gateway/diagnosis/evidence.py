@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from gateway.diagnosis.contract import Evidence
@@ -19,8 +19,8 @@ class Sample(NamedTuple):
     high: float
 
 
-def thin(samples: Sequence[Sample], unit: str, digits: int) -> Evidence | None:
-    """At most MOST values at equal steps, rounded to `digits` significant ones.
+def thin(samples: Sequence[Sample], unit: str) -> Evidence | None:
+    """At most MOST values at equal steps.
 
     Of a step that holds several values the one nearest to its neighbour before is taken, so that the line is calm; but the least
     and the greatest of all are always among them. None where there was no number at all.
@@ -28,33 +28,25 @@ def thin(samples: Sequence[Sample], unit: str, digits: int) -> Evidence | None:
     known = [sample for sample in samples if sample.low <= sample.high and sample.high - sample.low < math.inf]
     if not known:
         return None
-    first = known[0].at
-    span = known[-1].at - first
-    gaps = sorted(after.at - before.at for before, after in pairwise(known))
-    every = max(gaps[len(gaps) // 2], span / (MOST - 1)) if gaps else 0.0
-    steps: list[tuple[float, float] | None] = [None] * (round(span / every) + 1 if every else 1)
-    for at, _, low, high in known:
-        index = round((at - first) / every) if every else 0
-        there = steps[index]
-        steps[index] = (min(low, there[0]), max(high, there[1])) if there else (low, high)
-    values: list[float | None] = []
-    before = known[0].low
-    for step in steps:
-        if step is not None:
-            before = min(step, key=lambda value: abs(value - before))
-        values.append(None if step is None else before)
-    least = min(range(len(steps)), key=lambda index: steps[index][0] if steps[index] else math.inf)  # type: ignore[index]
-    most = max(range(len(steps)), key=lambda index: steps[index][1] if steps[index] else -math.inf)  # type: ignore[index]
-    _put(values, least, min(sample.low for sample in known), apart_from=-1)
-    _put(values, most, max(sample.high for sample in known), apart_from=least)
-    rounded = tuple(None if value is None else float(f"{value:.{digits}g}") for value in values)
-    return Evidence(unit, first, every, rounded, sum(sample.readings for sample in known))
+    begin = known[0].at
+    span = known[-1].at - begin
+    gaps = sorted(after.at - before.at for before, after in pairwise(samples))
+    every = max(gaps[(len(gaps) - 1) // 2], span / (MOST - 2)) if gaps else 0.0  # one may be added at the end
 
+    def place(sample: Sample) -> float:
+        return (sample.at - begin) / every if every else 0.0
 
-def _put(values: list[float | None], index: int, value: float, apart_from: int) -> None:
-    """Set one value; a step that must keep both extremes gives one to its neighbour."""
-    if index == apart_from and values[index] != value:
-        if len(values) == 1:
-            values.append(None)
-        index = index + 1 if index + 1 < len(values) else index - 1
-    values[index] = value
+    values: list[float | None] = [None] * (round(place(known[-1])) + 1)
+    for step, group in groupby(known, lambda sample: round(place(sample))):
+        before = values[step - 1] if step else None
+        choice = [value for _, _, low, high in group for value in (low, high)]
+        values[step] = choice[0] if before is None else min(choice, key=lambda value: abs(value - before))
+    least, most = min(known, key=lambda sample: sample.low), max(known, key=lambda sample: sample.high)
+    extremes = sorted([(place(least), least.low), (place(most), most.high)])
+    first_step, last_step = (round(at) for at, _ in extremes)
+    if first_step == last_step and least.low != most.high:  # a step that holds both gives one to its neighbour
+        shift = -1 if extremes[0][0] < first_step else 0
+        first_step, last_step = first_step + shift, first_step + shift + 1
+    values += [None] * (last_step + 1 - len(values))
+    values[first_step], values[last_step] = extremes[0][1], extremes[1][1]
+    return Evidence(unit, begin, every, tuple(values), sum(sample.readings for sample in known))

@@ -2,8 +2,8 @@
 
 Kept per device and by column, because there C does the work: a batch is stored as one row of doubles, and every few rows the
 least and greatest value of each column go into *tiers*. A tier is a row of equal buckets of one length, the oldest falling off:
-the last hour in 24 steps, the last eight hours, the last three days. A rule may add a tier of its own (`reach`). That makes about
-0.9 KB a point, for ever, and some 0.1 µs a reading.
+the last hour in steps of 3 min, ten hours in half hours, three days in steps of 4 h. A rule may add a tier of its own (`reach`).
+That makes about 1 KB a point, for ever, and some 0.1 µs a reading.
 
 Where there was no number (no value, text) a row holds NaN; comparisons pass over it.
 """
@@ -13,34 +13,39 @@ from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
-from typing import Any, Literal, cast
+from operator import sub
+from typing import Any, cast
 
 from drivers.contract import Outcome
 from gateway.diagnosis.contract import Evidence
 from gateway.diagnosis.evidence import Sample, thin
 from gateway.diagnosis.watch import Extremes
 
-KEEP = 24  # rows, and buckets of a tier
-LENGTHS = (150.0, 1200.0, 10800.0)  # s; 24 of them make an hour, eight hours, three days
+KEEP = 20  # rows, and buckets of a tier
+LENGTHS = (180.0, 1800.0, 14400.0)  # s
 FOLD = 8  # rows that are folded into the tiers at once
 PARTS = 8  # of a rule's window: what is remembered of it is exact to one part
 INFINITE = math.inf
 
 
 class Tier:
-    """Equal buckets of one length (s), a row of minima and of maxima each; a bucket begins with the first row that is its own."""
+    """Equal buckets of one length (s), a row of minima and of maxima each; a bucket begins with the first row that is its own.
 
-    __slots__ = ("counts", "highs", "keep", "length", "lows", "precision", "starts", "width")
+    Maxima are kept as the distance from the minimum, in single precision: enough for evidence, also of a meter that stands at
+    123,456.789 m³. An `exact` tier keeps them as they are.
+    """
 
-    def __init__(self, length: float, width: int, keep: int = KEEP, precision: Literal["f", "d"] = "f") -> None:
+    __slots__ = ("counts", "exact", "keep", "length", "lows", "spreads", "starts", "width")
+
+    def __init__(self, length: float, width: int, keep: int = KEEP, *, exact: bool = False) -> None:
         self.length = length
         self.width = width
         self.keep = keep
+        self.exact = exact
         self.starts = array("d")
         self.counts = array("L")
-        self.precision = precision
-        self.lows: array[float] = array(precision)  # `width` a bucket, buckets in the order of time
-        self.highs: array[float] = array(precision)
+        self.lows = array("d")  # `width` a bucket, buckets in the order of time; infinite where there was no number
+        self.spreads: array[float] = array("d" if exact else "f")
 
     def ends(self, at: float) -> float:
         """When the bucket ends that a row of time `at` belongs to."""
@@ -51,21 +56,45 @@ class Tier:
         """Take in the extremes of `count` rows of one bucket, the first of time `at`."""
         width = self.width
         if self.starts and at < self.starts[-1] + self.length:
-            self.counts[-1] += count
-            self.lows[-width:] = array(self.precision, map(min, self.lows[-width:], lows))
-            self.highs[-width:] = array(self.precision, map(max, self.highs[-width:], highs))
-            return
-        self.starts.append(at)
+            before, spreads = self.lows[-width:], self.spreads[-width:]
+            highs = list(map(max, self._highs(before, spreads), highs))
+            lows = list(map(min, before, lows))
+            count += self.counts.pop()
+            del self.lows[-width:], self.spreads[-width:]
+        else:
+            self.starts.append(at)
         self.counts.append(count)
         self.lows.extend(lows)
-        self.highs.extend(highs)
+        self.spreads.extend(highs if self.exact else map(sub, highs, lows))
         if len(self.starts) > self.keep:
-            del self.starts[0], self.counts[0], self.lows[:width], self.highs[:width]
+            del self.starts[0], self.counts[0], self.lows[:width], self.spreads[:width]
+
+    def _highs(self, lows: Sequence[float], spreads: Sequence[float]) -> Sequence[float]:
+        if self.exact:
+            return spreads
+        return [low + spread if spread >= 0 else -INFINITE for low, spread in zip(lows, spreads, strict=True)]
 
     def samples(self, column: int) -> Iterator[Sample]:
         """One column, in the order of time."""
-        lows, highs = self.lows[column :: self.width], self.highs[column :: self.width]
-        return map(Sample, self.starts, self.counts, lows, highs)
+        lows, spreads = self.lows[column :: self.width], self.spreads[column :: self.width]
+        return map(Sample, self.starts, self.counts, lows, self._highs(lows, spreads))
+
+    def memory(self) -> dict[str, Any]:
+        """Itself as plain data; None where there was no number."""
+        return {
+            "keep": [self.length, self.keep],
+            "starts": self.starts.tolist(),
+            "counts": self.counts.tolist(),
+            "lows": list(map(_plain, self.lows)),
+            "spreads": list(map(_plain, self.spreads)),
+        }
+
+    def recall(self, memory: dict[str, Any], shift: float) -> None:
+        """Take up what `memory` gave."""
+        self.starts.extend(start + shift for start in memory["starts"])
+        self.counts.extend(memory["counts"])
+        self.lows.extend(INFINITE if low is None else low for low in memory["lows"])
+        self.spreads.extend(-INFINITE if spread is None else spread for spread in memory["spreads"])
 
 
 class History:
@@ -83,7 +112,7 @@ class History:
 
     def reach(self, window: float) -> None:
         """Remember the last `window` seconds, for `extremes`."""
-        self._windows[window] = Tier(window / PARTS, self._width, PARTS + 1, "d")
+        self._windows[window] = Tier(window / PARTS, self._width, PARTS + 1, exact=True)
 
     def _all(self) -> Iterator[Tier]:
         return chain(self._tiers, self._windows.values())
@@ -112,14 +141,23 @@ class History:
             return
         rows = [row for _, row in self._recent()]
         at = self._rows[-self._pending][0]
-        nothing = [INFINITE] * self._width  # first, so that no NaN is: min and max skip it everywhere else
-        lows = list(map(min, zip(nothing, *rows, strict=True)))
-        nothing = [-INFINITE] * self._width
-        highs = list(map(max, zip(nothing, *rows, strict=True)))
+        lows, highs = self._extremes(rows)
+        if INFINITE in highs or -INFINITE in lows:  # from a device that says so; rare, and no number
+            lows, highs = self._extremes([array("d", map(_number, row)) for row in rows])
         for tier in self._all():
             tier.add(at, len(rows), lows, highs)
         self._pending = 0
         self._due = INFINITE
+
+    def _extremes(self, rows: Sequence["array[float]"]) -> tuple[list[float], list[float]]:
+        """Least and greatest of each column; infinite where there is no number.
+
+        What stands first is no NaN, and min and max pass over a NaN anywhere else.
+        """
+        first = [INFINITE] * self._width
+        lows = list(map(min, zip(first, *rows, strict=True)))
+        first = [-INFINITE] * self._width
+        return lows, list(map(max, zip(first, *rows, strict=True)))
 
     def extremes(self, column: int, window: float, at: float) -> Extremes | None:
         """Least and greatest value of the last `window` seconds before `at`; None where there was no number.
@@ -158,7 +196,7 @@ class History:
                 best = samples
             if best and best[0].at <= since:
                 break
-        return thin(best, unit, 9 if best is rows else 7)
+        return thin(best, unit)
 
     # ------------------------------------------------------------ across a restart
 
@@ -167,16 +205,7 @@ class History:
         return {
             "rows": [[at, list(map(_plain, row))] for at, row in self._rows],
             "pending": self._pending,
-            "tiers": [
-                {
-                    "keep": [tier.length, tier.keep],
-                    "starts": tier.starts.tolist(),
-                    "counts": tier.counts.tolist(),
-                    "lows": list(map(_plain, tier.lows)),
-                    "highs": list(map(_plain, tier.highs)),
-                }
-                for tier in self._all()
-            ],
+            "tiers": [tier.memory() for tier in self._all()],
         }
 
     def recall(self, memory: dict[str, Any], shift: float) -> None:
@@ -185,13 +214,8 @@ class History:
             self._rows.append((at + shift, array("d", (math.nan if value is None else value for value in row))))
         tiers = {(tier.length, tier.keep): tier for tier in self._all()}
         for kept in memory["tiers"]:
-            tier = tiers.get(tuple(kept["keep"]))
-            if tier is None:
-                continue
-            tier.starts.extend(start + shift for start in kept["starts"])
-            tier.counts.extend(kept["counts"])
-            tier.lows.extend(INFINITE if low is None else low for low in kept["lows"])
-            tier.highs.extend(-INFINITE if high is None else high for high in kept["highs"])
+            if tier := tiers.get(tuple(kept["keep"])):
+                tier.recall(kept, shift)
         self._pending = memory["pending"]
         if self._pending:
             first = self._rows[-self._pending][0]
@@ -201,7 +225,7 @@ class History:
 def _number(value: object) -> float:
     if isinstance(value, (int, float)):
         try:
-            return float(value)
+            return float(value) if math.isfinite(value) else math.nan
         except OverflowError:
             return math.nan
     return math.nan
