@@ -20,13 +20,14 @@ NOT_A_NUMBER = NoValue("not a number")
 class Column:
     """One point: its watches, and what they may ask of it (`watch.Sight`)."""
 
-    __slots__ = ("device", "index", "missing", "others", "plan", "point", "seen_before", "watches")
+    __slots__ = ("device", "index", "missing", "others", "plan", "point", "seen_before", "text", "watches")
 
     def __init__(self, point: PointInfo, device: "Device", started: float) -> None:
         self.point = point
         self.device = device
         self.watches: Sequence[Watch] = ()
         self.missing: NoValue | None = None  # why there is no value now
+        self.text = False  # the value now is one
         self.seen_before = started  # when there last was one, while there is none
         self.plan: Plan | None = None  # the shape of batch that it comes in, and where in it
         self.index = 0
@@ -59,6 +60,11 @@ class Column:
             return self.seen_before
         return max(self.seen_before, self.plan.at, *(plan.at for plan, _ in self.others))
 
+    def seen_but_for(self, plan: "Plan", before: float) -> float:
+        """When it was seen, if the batch at hand of a plan (last read at `before`) is left out."""
+        others = (other.at for other, _ in self.places() if other is not plan)
+        return max(self.seen_before, before, *others)
+
     def device_seen(self) -> float | None:
         """See `Sight.device_seen`."""
         others = (column for column in self.device.columns if column is not self and column.point.name != STATE)
@@ -80,8 +86,8 @@ class Column:
         """Sleep until a value leaves the band of some watch; `value` is the one at hand. A text wakes all when it changes."""
         low: float | str = -WIDEST
         high: float | str = WIDEST
-        if self.missing is not None:
-            low, high = NOTHING
+        if self.missing is not None or self.point.name == STATE:
+            low, high = NOTHING  # a device's state is rarely told, and concerns all its points
         else:
             for watch in self.watches:
                 low = max(low, watch.low)
@@ -108,7 +114,7 @@ class Plan:
         self.columns = columns
         self.at = LONG_AGO
         self.values: tuple[Outcome, ...] = ()
-        watched = [bool(column.watches) for column in columns]
+        watched = [bool(column.watches) or column.point.name == STATE for column in columns]
         low, high = NOTHING
         self.lows: list[float | str] = [low if watch else -WIDEST for watch in watched]
         self.highs: list[float | str] = [high if watch else WIDEST for watch in watched]

@@ -81,7 +81,7 @@ class Engine:
         if plan.history is not None:
             plan.history.add(at, values)
         for column, value in plan.outside(values):
-            self._read(column, value, at, before)
+            self._read(column, value, at, plan, before)
         if not self._told:
             return ()
         told, self._told = self._told, []
@@ -103,16 +103,18 @@ class Engine:
             self._columns[point_id] = column
         return column
 
-    def _read(self, column: Column, value: Outcome, at: float, before: float) -> None:
-        """A reading that left the band of its column."""
+    def _read(self, column: Column, value: Outcome, at: float, plan: Plan, before: float) -> None:
+        """A reading that left the band of its column; the one before in this plan was at `before`."""
         void = missing(value)
         if void is not None:
-            self._lose(column, void, at, before)
+            if column.missing is None:
+                self._lose(column, void, at, column.seen_but_for(plan, before))
             return
         assert not isinstance(value, NoValue)
         is_text = isinstance(value, str)
-        ask_all = is_text or column.missing is not None
+        ask_all = is_text or column.text or column.missing is not None  # or who was told that there is none would not hear of it
         column.missing = None
+        column.text = is_text
         for watch in column.watches:
             if is_text and not watch.TEXT:
                 self._step(watch, watch.lost(at), at, value)
@@ -125,14 +127,12 @@ class Engine:
         column.rest(value)
         if column.point.name == STATE and value in AWAY:
             for other in column.device.columns:
-                if other is not column and other.plan is not None:
-                    self._lose(other, NoValue(str(value)), at, other.plan.at)
+                if other is not column and other.missing is None:
+                    self._lose(other, NoValue(str(value)), at, other.seen())
 
-    def _lose(self, column: Column, why: NoValue, at: float, before: float) -> None:
+    def _lose(self, column: Column, why: NoValue, at: float, seen: float) -> None:
         """From now on there is no value. The watches are told once, not at every reading without one."""
-        if column.missing is not None:
-            return
-        column.seen_before = max(column.seen_before, before)
+        column.seen_before = seen
         column.missing = why
         for watch in column.watches:
             self._step(watch, watch.lost(at), at, why)
@@ -317,17 +317,20 @@ class Engine:
         if off:
             for column in self._columns.values():
                 column.seen_before = column.seen() + off
-        watches = {(watch.rule.id, watch.point.id): watch for watch in self._watches}
+        watches: dict[tuple[str, str], Watch] = {}
+        for watch in self._watches:
+            watch.low, watch.high = NOTHING
+            watch.due = NEVER
+            watches[watch.rule.id, watch.point.id] = watch
         closed = []
         for rule_id, rule in state["rules"].items():
             for point_id, entry in rule["points"].items():
-                watch = watches.get((rule_id, point_id))
-                if watch is None or watch.rule.keys.kind != rule["kind"]:
+                heir = watches.get((rule_id, point_id))
+                if heir is None or heir.rule.keys.kind != rule["kind"]:
                     closed += abandoned(rule_id, rule["kind"], entry, shift, self._now)
                 else:
-                    recall(watch, entry, rule["keys"] == digest(watch.rule), shift, off)
+                    recall(heir, entry, rule["keys"] == digest(heir.rule), shift, off)
         for watch in self._watches:
-            watch.low, watch.high = NOTHING
             watch.start(self._now)
             self._arm(watch)
         return closed
@@ -338,6 +341,8 @@ class Engine:
             points = tuple(kept["points"])
             plan = self._plan(device, Batch(kept["device"], 0.0, points, ()))
             plan.at = kept["at"] + shift
+            for column in plan.columns:
+                column.seen_before = -NEVER  # not when this engine began: it was read before, and `voids` knows what was lost
             if plan.history and kept["history"]:
                 plan.history.recall(kept["history"], shift)
 

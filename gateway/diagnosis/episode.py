@@ -66,7 +66,7 @@ class Episode:
         self.held_at: float | None = None  # since when nothing is known
         self.gap = 0.0  # how long nothing was known, in all
         self.worse = False
-        self.told_at = 0.0
+        self.told_at = since
 
     @property
     def is_open(self) -> bool:

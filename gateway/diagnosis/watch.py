@@ -112,7 +112,7 @@ class Watch:
         return 0.0
 
     def start(self, now: float) -> None:
-        """The engine has been built, or restored: state the first deadline."""
+        """The engine has been built, or restored: state the first deadline, unless `recall` did."""
 
     def look(self, value: Value, at: float, is_open: bool) -> Verdict:
         """Judge a value and state the next band and deadline. `is_open`: its episode is open, so hysteresis applies."""

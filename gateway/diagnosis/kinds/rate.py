@@ -74,17 +74,20 @@ class Rate(Watch):
         assert not isinstance(value, str)
         past = self.sight.extremes(self.within, at) or Extremes(value, at, value, at)
         floor, ceiling = past.high - self.falls, past.low + self.rises
-        if value < floor:  # for certain as long as it stays so low and that high is no older than `within`
-            self.falling, self.began, self.began_at = True, past.high, past.high_at
-            self.low, self.high = -WIDEST, math.nextafter(floor, -NEVER)
-        elif value > ceiling:
-            self.falling, self.began, self.began_at = False, past.low, past.low_at
-            self.low, self.high = math.nextafter(ceiling, NEVER), WIDEST
-        else:
+        falls, rises = value < floor, value > ceiling
+        if not falls and not rises:
             reach = 0.499 * min(self.rises, self.falls)  # a hair less than half: rounding must not open the band
             self.low, self.high = max(value - reach, floor), min(value + reach, ceiling)
             self.due = NEVER
             return Verdict.WELL
+        self.falling = falls and (self.falling or not rises)  # if it does both, it goes on doing what it did
+        # Unhappy for certain as long as it stays beyond the bound, and the extreme is no older than `within`.
+        if self.falling:
+            self.began, self.began_at = past.high, past.high_at
+            self.low, self.high = -WIDEST, math.nextafter(floor, -NEVER)
+        else:
+            self.began, self.began_at = past.low, past.low_at
+            self.low, self.high = math.nextafter(ceiling, NEVER), WIDEST
         self.due = self.began_at + self.within
         return Verdict.UNHAPPY
 

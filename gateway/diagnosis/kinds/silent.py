@@ -64,7 +64,8 @@ class Silent(Watch):
     def start(self, now: float) -> None:
         """See `Watch.start`."""
         self.low, self.high = NOTHING if self.episode else ANYTHING
-        self.due = self.heard(now) + self.after
+        if self.due == NEVER:
+            self.due = self.heard(now) + self.after
 
     def elapse(self, at: float) -> Verdict:
         """See `Watch.elapse`."""
@@ -78,8 +79,10 @@ class Silent(Watch):
         """It has not been heard for too long."""
         raise NotImplementedError
 
-    def lost(self, at: float) -> Verdict:  # noqa: ARG002
-        """See `Watch.lost`: the deadline that stands is soon enough."""
+    def lost(self, at: float) -> Verdict:
+        """See `Watch.lost`: a deadline that came with this very reading took it for a value."""
+        if self.due != NEVER:
+            self.due = min(self.due, self.heard(at) + self.after)
         return Verdict.UNHAPPY if self.episode else Verdict.WELL
 
     def since(self, at: float) -> float:
@@ -128,6 +131,14 @@ class SilentPoint(Silent):
         self.due = NEVER
         return Verdict.UNHAPPY
 
+    def memory(self) -> Any:
+        """See `Watch.memory`: the deadline, where it was put off for the device's sake."""
+        return self.due if self.heard(0.0) + self.after < self.due < NEVER else None
+
+    def recall(self, memory: Any, shift: float) -> None:
+        """See `Watch.recall`."""
+        self.due = memory + shift
+
     def says(self, phase: Phase, lasting: float) -> str:  # noqa: ARG002
         """See `Watch.says`."""
         return "{point} is back after {lasting}: {value}." if phase is Phase.CLOSED else "{point} has had no value for {lasting}."
@@ -169,8 +180,10 @@ class SilentDevice(Silent):
 
     def memory(self) -> Any:
         """See `Watch.memory`."""
-        return self.away_at
+        return None if self.away_at is None and self.episode is None else [self.away_at, self.due]
 
     def recall(self, memory: Any, shift: float) -> None:
         """See `Watch.recall`."""
-        self.away_at = None if memory is None else memory + shift
+        away_at, due = memory
+        self.away_at = None if away_at is None else away_at + shift
+        self.due = due + shift

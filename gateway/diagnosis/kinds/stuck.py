@@ -65,7 +65,7 @@ class Stuck(Watch):
         """See `Watch.look`."""
         if self.anchor is None:
             if at >= self.anchored_at:
-                self._hold(value, at)
+                self._anchor(value, at)
             else:
                 self._rest(self.anchored_at)
         elif self._holds(value):
@@ -75,24 +75,33 @@ class Stuck(Watch):
         elif at - self.anchored_at < REST * self.still:
             self._rest(at + REST * self.still)
         else:
-            self._hold(value, at)
+            self._anchor(value, at)
         return Verdict.WELL
+
+    def elapse(self, at: float) -> Verdict | None:
+        """See `Watch.elapse`: an anchor is given the long deadline only once it has proved to be one."""
+        due = self.anchored_at + self.still
+        if self.anchor is None or due <= at:
+            return super().elapse(at)
+        self.due = due
+        return None
 
     def _rest(self, until: float) -> None:
         self.anchor = None
         self.anchored_at = self.due = until
         self.low, self.high = ANYTHING
 
-    def _hold(self, value: Value, at: float) -> None:
+    def _anchor(self, value: Value, at: float) -> None:
         self.anchor = value
         self.anchored_at = at
-        self.due = at + self.still
+        self.due = at + REST * self.still
         self._holds(value)
 
     def _holds(self, value: Value) -> bool:
         """Whether a value is still at the anchor; also states the band around it."""
         anchor = self.anchor
         if isinstance(anchor, str) or isinstance(value, str) or anchor is None:
+            self.low, self.high = ANYTHING
             return value == anchor
         self.low, self.high = anchor - self.tolerance, anchor + self.tolerance
         return self.low <= value <= self.high

@@ -76,14 +76,14 @@ class Threshold(Watch):
         self.above = level(keys.above, WIDEST)
         self.below = level(keys.below, -WIDEST)
         self.over = keys.above is not None  # which of the two it is, or was last
-        self.clear = level(keys.clear, self._broken())
+        self.clear = None if keys.clear is None else to_unit(keys.clear, point.unit)
         self.worse = level(keys.worse, WIDEST if self.over else -WIDEST)
 
     def look(self, value: Value, at: float, is_open: bool) -> Verdict:  # noqa: ARG002
         """See `Watch.look`."""
         assert not isinstance(value, str)
         above, below = self.above, self.below
-        if is_open:
+        if is_open and self.clear is not None:
             above, below = (self.clear, below) if self.over else (above, self.clear)
         if value > above:
             self.over = True
@@ -116,7 +116,11 @@ class Threshold(Watch):
 
     def because(self, phase: Phase, value: Outcome | None, lasting: float) -> str:  # noqa: ARG002
         """See `Watch.because`."""
-        level = self.worse if phase is Phase.WORSENED else self.clear if phase is Phase.CLOSED else self._broken()
+        level = self._broken()
+        if phase is Phase.WORSENED:
+            level = self.worse
+        elif phase is Phase.CLOSED and self.clear is not None:
+            level = self.clear
         level_text = self.written(level, value if isinstance(value, (int, float)) else None)
         value_text = self.written(value, level)
         side, cleared = ("above", "no longer above") if self.over else ("below", "no longer below")
