@@ -1,0 +1,387 @@
+"""The uplink against a real Mosquitto, which is killed, stopped and misconfigured."""
+
+import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from gateway import uplink as uplink_module
+from gateway.clock import SystemClock, VirtualClock
+from gateway.config.model import Uplink as UplinkKeys
+from gateway.demo.broker import Broker
+from gateway.moments import from_wire
+from gateway.outbox import Outbox
+from gateway.store import Store
+from gateway.uplink import LONGEST_PAUSE, PATIENCE, Uplink, UplinkFault, listen
+
+from moments_of import moment
+from peers.mosquitto import Mosquitto
+from peers.stingy import Stingy
+from peers.subscriber import subscribe
+
+pytestmark = pytest.mark.slow
+
+TIMEOUT = 10.0  # s that anything here may take
+HUB = "hub-0042"
+
+
+class Hub:
+    """An outbox and its uplink at work."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = Store.open(folder / "canary.db")
+        self.outbox = Outbox(self.store)
+        self.thread = ThreadPoolExecutor(1)
+        self.wake = asyncio.Event()
+        self.log: list[Any] = []
+
+    async def put(self, *moments: Any) -> None:
+        await asyncio.get_running_loop().run_in_executor(self.thread, self.outbox.put, *moments)
+        self.wake.set()
+
+    async def waiting(self) -> int:
+        return (await asyncio.get_running_loop().run_in_executor(self.thread, self.outbox.stats)).rows
+
+    def said(self, event: str) -> list[Any]:
+        return [line for line in self.log if line["event"] == event]
+
+    @asynccontextmanager
+    async def uplink(self, keys: UplinkKeys, kind: Any = Uplink, luck: float = 0.02, **more: Any) -> AsyncIterator[Uplink]:
+        """Runs while entered; a pause is this share of the longest one."""
+        uplink = kind(keys, HUB, SystemClock(), random=lambda: luck, **more)
+        with capture_logs() as self.log:
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(uplink.run(self.outbox, self.thread, self.wake))
+                try:
+                    async with asyncio.timeout(TIMEOUT * 2):
+                        yield uplink
+                finally:
+                    task.cancel()
+
+
+@pytest.fixture
+def hub(tmp_path):
+    hub = Hub(tmp_path)
+    yield hub
+    hub.thread.shutdown()
+    hub.store.close()
+
+
+@pytest.fixture
+def broker(tmp_path):
+    with Mosquitto(tmp_path) as broker:
+        yield broker
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait for something to become true."""
+    async with asyncio.timeout(TIMEOUT):
+        while True:
+            found = condition()
+            if await found if asyncio.iscoroutine(found) else found:
+                return
+            await asyncio.sleep(0.005)
+
+
+def to(broker: Mosquitto) -> UplinkKeys:
+    return UplinkKeys(url=broker.url)
+
+
+def at(server: asyncio.Server) -> UplinkKeys:
+    return UplinkKeys(url=f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+
+async def retained_state(keys: UplinkKeys) -> Any:
+    """What the broker tells a newcomer about the hub."""
+    async with asyncio.timeout(TIMEOUT), listen(keys, f"canary/{HUB}/state", SystemClock()) as publications:
+        publication = await anext(publications)
+    assert publication.retained
+    return json.loads(publication.payload)
+
+
+# ---------------------------------------------------------------- the way a moment goes
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_what_waited_and_what_is_new_is_delivered_in_order_and_then_deleted(hub, broker, protocol):
+    keys = UplinkKeys(url=broker.url, protocol=protocol)
+    await hub.put(*map(moment, range(100)))
+    async with listen(keys, "canary/+/moments", SystemClock()) as publications, hub.uplink(keys):
+        for number in range(100, 110):
+            await hub.put(moment(number))
+        heard = [from_wire((await anext(publications)).payload) for _ in range(110)]
+        await until(lambda: _is_zero(hub))
+    assert [each.data.seq for each in heard] == list(range(1, 111))
+    assert [each.data.case for each in heard] == [f"hub-0042-{number}" for number in range(110)]
+
+
+async def _is_zero(hub: Hub) -> bool:
+    return await hub.waiting() == 0
+
+
+async def test_nothing_is_deleted_before_the_broker_has_acknowledged_it(hub, broker):
+    async with hub.uplink(to(broker)) as uplink:
+        await until(lambda: uplink.online)
+        broker.stop()
+        await hub.put(*map(moment, range(5)))
+        await until(lambda: hub.wake.is_set() is False)
+        assert await hub.waiting() == 5
+        broker.go_on()
+        await until(lambda: _is_zero(hub))
+
+
+async def test_no_more_is_in_flight_than_the_broker_takes_at_once(hub):
+    """A receive maximum of 3, and a broker that answers when nothing more comes."""
+    stingy = Stingy(receive_maximum=3)
+    await hub.put(*map(moment, range(9)))
+    async with await asyncio.start_server(stingy, "127.0.0.1", 0) as server, hub.uplink(at(server)):
+        await until(lambda: _is_zero(hub))
+    assert stingy.piles == [3, 3, 3, 1]  # the last is the goodbye
+    assert stingy.connections == 1
+
+
+async def test_a_broker_that_is_killed_again_and_again_loses_nothing_and_repeats_only_whole_moments(hub, tmp_path):
+    """What arrives twice has the same id and the same bytes; without the repeats, all are there and in order."""
+    listening = asyncio.Event()
+
+    class WhenSomebodyListens(Uplink):
+        """Mosquitto acknowledges, and forgets, what nobody listens to."""
+
+        async def _connection(self, post, wake):
+            await listening.wait()
+            await super()._connection(post, wake)
+
+    with Mosquitto(tmp_path, "max_inflight_messages 0") as broker:
+        heard: list[bytes] = []
+        listener = asyncio.ensure_future(subscribe(broker.port, "canary/+/moments", heard.append, listening))
+        async with hub.uplink(to(broker), WhenSomebodyListens) as uplink:
+            for round_ in range(4):
+                await hub.put(*(moment(number % 7) for number in range(250)))
+                await until(lambda: uplink.online)
+                before = len(heard)
+                await until(lambda before=before: len(heard) > before + 20)
+                if round_ < 3:
+                    broker.kill()
+                    await until(lambda: not uplink.online and not listening.is_set())
+                    broker.start()
+            await until(lambda: _is_zero(hub))
+            await until(lambda: heard and from_wire(heard[-1]).data.seq == 1000)
+        listener.cancel()
+    first: dict[str, bytes] = {}
+    for wire in heard:
+        assert first.setdefault(from_wire(wire).id, wire) == wire
+    assert [from_wire(wire).data.seq for wire in first.values()] == list(range(1, 1001))
+
+
+async def test_a_moment_that_a_full_disk_cannot_delete_is_not_sent_again(hub, broker, monkeypatch):
+    """The broker has it; it is deleted as soon as there is space."""
+    monkeypatch.setattr(uplink_module, "DISK_PAUSE", 0.02)
+    await hub.put(*map(moment, range(30)))
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = os.stat(f"{hub.store.path}-wal").st_size  # noqa: PTH116
+    async with hub.uplink(to(broker)):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))  # no file of this process may grow beyond
+        try:
+            await until(lambda: hub.said("sent moments cannot be deleted"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        await until(lambda: _is_zero(hub))
+    assert len(hub.said("sent moments cannot be deleted")) == 1
+    assert broker.log().count(f"Received PUBLISH from {HUB} (d0, q1, r0") == 30
+
+
+# ---------------------------------------------------------------- online and offline
+
+
+async def test_the_broker_knows_whether_the_hub_is_online(hub, broker):
+    async with hub.uplink(to(broker), vitals=lambda: {"version": "0.1.0"}) as uplink:
+        await until(lambda: uplink.online)
+        told = await retained_state(to(broker))
+        assert (told["online"], told["hub"], told["version"]) == (True, HUB, "0.1.0")
+    told = await retained_state(to(broker))
+    assert (told["online"], told["because"]) == (False, "the hub was stopped")
+    assert not uplink.online
+
+
+async def test_the_last_will_tells_that_the_hub_was_killed(broker, tmp_path):
+    script = f"""
+import asyncio, random, sys; sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from gateway.clock import SystemClock
+from gateway.config.model import Uplink as Keys
+from gateway.outbox import Outbox
+from gateway.store import Store
+from gateway.uplink import Uplink
+outbox = Outbox(Store.open(Path({str(tmp_path / "canary.db")!r})))
+uplink = Uplink(Keys(url={broker.url!r}), {HUB!r}, SystemClock(), random=random.random)
+asyncio.run(uplink.run(outbox, ThreadPoolExecutor(1), asyncio.Event()))
+"""
+    async with listen(to(broker), f"canary/{HUB}/state", SystemClock()) as publications, asyncio.timeout(TIMEOUT):
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
+        assert json.loads((await anext(publications)).payload)["online"] is True
+        process.kill()
+        await process.wait()
+        told = json.loads((await anext(publications)).payload)
+    assert (told["online"], told["because"]) == (False, "the connection was lost")
+    assert await retained_state(to(broker)) == told
+
+
+async def test_an_outage_is_one_line_in_the_log_and_its_end_is_another(hub, tmp_path):
+    broker = Mosquitto(tmp_path)
+    await hub.put(moment(), moment())
+    async with hub.uplink(to(broker), luck=0.002) as uplink:
+        await until(lambda: uplink._failures > 4)
+        with broker:
+            await until(lambda: _is_zero(hub))
+    (lost,) = hub.said("offline")
+    (back,) = hub.said("online again")
+    assert lost["fault"] == f"127.0.0.1:{broker.port} refuses connections"
+    assert lost["hint"] == "is a broker running there, and is the port right?"
+    assert (lost["waiting"], back["waiting"]) == (2, 2)
+
+
+async def test_a_broker_that_falls_silent_is_noticed_within_one_and_a_half_keep_alives(hub, broker):
+    """The connection stays open and nobody answers: half open, as after a router that has forgotten it."""
+    keys = UplinkKeys(url=broker.url, keep_alive=2.0)
+    async with hub.uplink(keys) as uplink:
+        await until(lambda: uplink.online)
+        broker.stop()
+        stopped = asyncio.get_running_loop().time()
+        await until(lambda: not uplink.online)
+        assert asyncio.get_running_loop().time() - stopped < 3.5  # the library looks once a second
+        broker.go_on()
+        await until(lambda: uplink.online)
+    assert hub.said("offline")[0]["fault"] == "the broker no longer answers"
+
+
+async def test_a_broker_that_answers_but_never_acknowledges_is_left(hub, monkeypatch):
+    monkeypatch.setattr(uplink_module, "ACK_TIMEOUT", 0.1)
+    monkeypatch.setattr(uplink_module, "FAREWELL", 0.1)
+    stingy = Stingy(acknowledges=False)
+    await hub.put(moment())
+    async with await asyncio.start_server(stingy, "127.0.0.1", 0) as server, hub.uplink(at(server)):
+        await until(lambda: stingy.connections == 2)
+    assert hub.said("offline")[0]["fault"] == "the broker does not acknowledge what it is sent"
+    assert hub.outbox.stats().rows == 1
+
+
+# ---------------------------------------------------------------- what only a person can mend
+
+
+@pytest.fixture
+def passwords(tmp_path) -> Path:
+    """A password file of Mosquitto: the hub's is "right"."""
+    file = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(file), HUB, "right"], check=True, capture_output=True)
+    return file
+
+
+async def test_a_wrong_password_is_told_once_and_not_tried_again_soon(hub, tmp_path, passwords):
+    with Mosquitto(tmp_path, "allow_anonymous false", f"password_file {passwords}") as broker:
+        wrong = UplinkKeys(url=broker.url, username=HUB, password="wrong-secret")
+        async with hub.uplink(wrong, luck=0.0):
+            await until(lambda: hub.said("offline"))
+        (line,) = hub.log
+        assert line["fault"] == "the broker refuses this hub: Not authorized"
+        assert "`username` and `password` in [uplink]" in line["hint"]
+        assert "wrong-secret" not in str(hub.log)
+        assert broker.log().count("New connection") == 2  # one of them looked whether it listens
+        async with hub.uplink(UplinkKeys(url=broker.url, username=HUB, password="right")) as uplink:
+            await until(lambda: uplink.online)
+
+
+async def test_a_hub_that_may_not_publish_keeps_its_moments(hub, tmp_path):
+    """The broker takes the connection and refuses the moment in its PUBACK: it is not delivered, and not deleted."""
+    rights = tmp_path / "rights"
+    rights.write_text(f"topic write canary/{HUB}/state\ntopic read #\n")
+    with Mosquitto(tmp_path, f"acl_file {rights}") as broker:
+        await hub.put(moment())
+        async with hub.uplink(to(broker), luck=0.0):
+            await until(lambda: hub.said("offline"))
+        assert "Not authorized" in hub.said("offline")[0]["fault"]
+        assert await hub.waiting() == 1
+
+
+async def test_a_second_hub_of_the_same_name_is_said_to_be_one(hub):
+    """They would throw each other out for ever; this one waits until somebody has looked.
+
+    Mosquitto 2.0.11 does not say why it ends a connection; the demo's broker does.
+    """
+    async with Broker() as broker:
+        keys = UplinkKeys(url=broker.url)
+        async with hub.uplink(keys, luck=0.0) as uplink:
+            await until(lambda: uplink.online)
+            async with uplink_module._connected(keys, HUB, SystemClock(), asyncio.Event()):
+                await until(lambda: hub.said("offline"))
+    (line,) = hub.said("offline")
+    assert line["fault"] == "the broker refuses this hub: Session taken over"
+    assert line["hint"] == "does a second hub run with the same `id` in [hub]?"
+
+
+async def test_a_port_where_no_broker_listens_is_said_so(hub):
+    async def serve(reader, writer):
+        await reader.read(10)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, hub.uplink(at(server)):
+        await until(lambda: hub.said("offline"))
+    assert "ends the connection before it answers" in hub.said("offline")[0]["fault"]
+
+
+# ---------------------------------------------------------------- stopping
+
+
+@pytest.mark.parametrize("answers", [False, True])
+async def test_it_ends_at_once_wherever_it_is(hub, answers):
+    """Cancelled while it connects to somebody who never answers: nothing is left behind, neither task nor socket."""
+    before = asyncio.all_tasks()
+    arrived = asyncio.Event()
+
+    async def serve(reader, writer):
+        arrived.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        started = asyncio.get_running_loop().time()
+        async with hub.uplink(at(server)):
+            if answers:
+                await arrived.wait()
+        assert asyncio.get_running_loop().time() - started < 1.0
+    await until(lambda: asyncio.all_tasks() == before)
+
+
+async def test_at_the_end_it_waits_for_the_answers_that_are_due(hub, broker):
+    """Whatever the broker has taken by then is deleted, so that the next start does not repeat it."""
+    async with hub.uplink(to(broker)) as uplink:
+        await until(lambda: uplink.online)
+        await hub.put(*map(moment, range(20)))
+        await until(lambda: not hub.wake.is_set())
+    taken = broker.log().count(f"'canary/{HUB}/moments'")
+    assert await hub.waiting() == 20 - taken
+
+
+# ---------------------------------------------------------------- pauses
+
+
+@settings(max_examples=30)
+@given(st.floats(0, 1, exclude_max=True), st.integers(0, 20))
+def test_a_pause_is_drawn_from_zero_to_a_length_that_doubles_up_to_two_minutes(luck, failures):
+    uplink = Uplink(UplinkKeys(url="mqtt://localhost"), HUB, VirtualClock(), random=lambda: luck)
+    pauses = [uplink.pause(UplinkFault("down")) for _ in range(failures + 1)]
+    assert pauses[-1] == luck * min(LONGEST_PAUSE, 2.0 * 2.0**failures)
+    assert PATIENCE / 2 <= uplink.pause(UplinkFault("bad password", patient=True)) <= PATIENCE
