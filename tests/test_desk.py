@@ -2,7 +2,6 @@ import math
 import re
 
 import pytest
-from moments_of import change
 
 from drivers.contract import BusSpec
 from gateway import moments
@@ -13,6 +12,8 @@ from gateway.outbox import Outbox
 from gateway.service import desk
 from gateway.service.case import STRIDE, Cases, spoken
 from gateway.store import Store
+
+from moments_of import change
 
 
 def config(**owners: tuple[str, ...]) -> Config:

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from moments_of import moment
 
 from gateway.moments import from_wire, rank, to_wire
 from gateway.outbox import Outbox
 from gateway.store import DiskFullError, Store, StoreBusyError, StoreError
+
+from moments_of import moment
 
 
 @pytest.fixture
