@@ -148,7 +148,7 @@ _ERRORS = _errors()
 class Radio:
     """One adapter. `patterns` are what a passive scan lets through, as (AD type, first bytes); none of them: scan actively.
 
-    `insist`: a passive scan or none. Otherwise `remark` is told, once, that BlueZ refuses passive scans.
+    `insist`: a passive scan or none. Otherwise the scan is active where BlueZ refuses passive ones, and `remark` is told.
     """
 
     def __init__(
@@ -183,7 +183,6 @@ class Radio:
                 if self._insist:
                     raise DeviceFault("BlueZ refuses passive scans", kind="refused", layer="bus", hint=advice) from error
                 self._remark(f"scans actively, as BlueZ refuses passive scans; {advice}")
-                self._patterns.clear()
         return await self._begin(BleakScanner(detected, bluez={"adapter": self._adapter}))
 
     async def _begin(self, scanner: BleakScanner) -> None:

@@ -252,7 +252,6 @@ class Sensor:
 
     def __init__(self, bind_key: bytes = b"") -> None:
         self.understood = False
-        self._key = bind_key
         self._cipher = None
         if bind_key:  # a big import, left to those who need it
             from cryptography.hazmat.primitives.ciphers.aead import AESCCM
@@ -268,6 +267,9 @@ class Sensor:
         A repeated packet says nothing new for `REPEAT` seconds. After that its values count again, as they still hold; its events
         do not. (Some sensors keep one packet id for two payloads in turn, so that the id alone does not make a repeat.)
         """
+        before = self._said.get(data)
+        if before is not None and at - before < REPEAT:
+            return {}
         payload = self._open(address, data)
         self.understood = True
         said: dict[tuple[str, int], Outcome] = {}
@@ -285,9 +287,6 @@ class Sensor:
         if packet != self._packet or (packet is None and data not in self._said) or len(self._said) > 8:
             self._packet = packet
             self._said.clear()
-        before = self._said.get(data)
-        if before is not None and at - before < REPEAT:
-            return {}
         if before is not None and (packet is not None or self._cipher):
             for event in events:
                 del said[event]
