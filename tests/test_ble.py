@@ -5,6 +5,7 @@ import contextlib
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,12 +13,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from hypothesis import given
 from hypothesis import strategies as st
 
+import drivers
 from drivers import ble_keys
 from drivers.adverts import UNMEASURED, Scan, Told, full_uuid
 from drivers.ble import BLE
 from drivers.ble_keys import BusKeys, DeviceKeys, PointKeys, SampleKeys
 from drivers.bthome import UUID
 from drivers.contract import BusSpec, DeviceFault, DeviceSpec, KeyMistake, NoValue
+from gateway.config.profiles import read_profile
 
 from peers import virtual_time
 
@@ -431,7 +434,8 @@ async def test_a_socket_that_cannot_be_made_is_a_fault_of_the_bus(tmp_path, path
     occupied.write_text("precious")
     bus, _ = stand_in(tmp_path / path)
     with pytest.raises(DeviceFault, match=path.partition("/")[0]) as caught:
-        await bus.listen(print)
+        async with asyncio.timeout(5):
+            await bus.listen(print)
     assert (caught.value.kind, caught.value.layer) == ("gone", "bus")
     assert caught.value.hint
     assert occupied.read_text() == "precious"
@@ -573,3 +577,16 @@ def test_a_sample_is_decoded_by_the_code_that_decodes_what_is_heard():
         "temp": 2070,
         "battery": NoValue("not in this message"),
     }
+
+
+def test_the_profile_that_the_readme_writes_proves_itself(tmp_path):
+    """The Bluetooth example of drivers/README.md is free of mistakes and gives the readings beside its samples."""
+    readme = (Path(drivers.__file__).parent / "README.md").read_text(encoding="utf-8")
+    begin = readme.index("# drivers/profiles/acme-t1.toml")
+    path = tmp_path / "acme-t1.toml"
+    path.write_text(readme[begin : readme.index("```", begin)], encoding="utf-8")
+    profile = read_profile(path)
+    assert len(profile.samples) == 2
+    for sample, expected in profile.samples:
+        readings = profile.driver.decode(profile.device, sample)
+        assert {name: readings[name] for name in expected} == expected
