@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from drivers.contract import NoValue, Outcome, Value
 from gateway.diagnosis.contract import STATE, PointInfo
 from gateway.diagnosis.history import History
-from gateway.diagnosis.watch import ANYTHING, NOTHING, WIDEST, Extremes, Watch
+from gateway.diagnosis.watch import ANYTHING, NOTHING, WIDEST, Extremes, Local, Watch
 
 LONG_AGO = -math.inf
 NO_TEXT = ("b", "a")  # a band for texts that none is in
@@ -80,6 +80,10 @@ class Column:
         highest = max(known, key=lambda extremes: extremes.high)
         return Extremes(lowest.low, lowest.low_at, highest.high, highest.high_at)
 
+    def local(self, at: float) -> float | None:
+        """See `Sight.local`."""
+        return self.device.local(at)
+
     # ------------------------------------------------------------ the band that all its watches share
 
     def rest(self, value: Value | None) -> None:
@@ -145,9 +149,10 @@ class Plan:
 class Device:
     """One device: its points, and the shapes of batch that it has been heard in."""
 
-    __slots__ = ("columns", "plan", "plans")
+    __slots__ = ("columns", "local", "plan", "plans")
 
-    def __init__(self) -> None:
+    def __init__(self, local: Local) -> None:
+        self.local = local
         self.columns: list[Column] = []
         self.plans: dict[tuple[str, ...], Plan] = {}
         self.plan: Plan | None = None  # the latest

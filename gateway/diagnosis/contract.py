@@ -126,6 +126,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     how: str = ""  # of a closed episode: by itself, by a remedy, ...
 
 
+class Learning(NamedTuple):
+    """A rule that says nothing yet of a point because it still learns what is normal there, for views."""
+
+    rule_id: str
+    point: PointInfo
+    share: float  # learnt so far, 0 to 1
+
+
 class OpenEpisode(NamedTuple):
     """An episode that has been opened and not yet closed, for views."""
 

@@ -16,19 +16,25 @@ from typing import Any
 from drivers.contract import Batch, NoValue, Outcome
 from gateway.diagnosis import load_kind
 from gateway.diagnosis.columns import Column, Device, Plan, missing
-from gateway.diagnosis.contract import AWAY, STATE, Change, OpenEpisode, Phase, PointInfo, RuleKeys
+from gateway.diagnosis.contract import AWAY, STATE, Change, Learning, OpenEpisode, Phase, PointInfo, RuleKeys
 from gateway.diagnosis.episode import Episode, State
 from gateway.diagnosis.memory import abandoned, digest, recall, remember
-from gateway.diagnosis.watch import NEVER, NOTHING, Rule, ToUnit, Verdict, Watch
+from gateway.diagnosis.watch import NEVER, NOTHING, Local, Rule, ToUnit, Verdict, Watch
 from gateway.diagnosis.words import duration, fill
 
 VERSION = 1  # of the plain data that `state` gives
 
 
+def unknown(at: float) -> None:
+    """The local time where nobody tells it."""
+
+
 class Engine:
     """All rules of a hub at work on all its points. Times are seconds of the hub's timeline."""
 
-    def __init__(self, rules: Mapping[str, RuleKeys], points: Sequence[PointInfo], to_unit: ToUnit, now: float) -> None:
+    def __init__(
+        self, rules: Mapping[str, RuleKeys], points: Sequence[PointInfo], to_unit: ToUnit, now: float, local: Local = unknown
+    ) -> None:
         self.readings = 0  # fed so far
         self.late = 0  # batches that came late or twice, and were left aside
         self.next_due = NEVER  # when `tick` has something to do, as far as is known now
@@ -39,7 +45,7 @@ class Engine:
         self._columns: dict[str, Column] = {}
         self._watches: list[Watch] = []
         for point in points:
-            device = self._devices.setdefault(point.device, Device())
+            device = self._devices.setdefault(point.device, Device(local))
             self._columns[point.id] = column = Column(point, device, now)
             device.columns.append(column)
         for rule_id, keys in rules.items():
@@ -50,7 +56,9 @@ class Engine:
             self._arm(watch)
 
     def _place(self, watch: Watch) -> None:
-        column = self._columns[watch.point.id]
+        column = self._columns.get(watch.point.id)
+        if column is None:  # of a head: nobody reads it
+            self._columns[watch.point.id] = column = Column(watch.point, self._devices[watch.point.device], self._now)
         column.watches = (*column.watches, watch)
         watch.sight = column
         watch.number = len(self._watches)
@@ -117,12 +125,15 @@ class Engine:
         column.text = is_text
         for watch in column.watches:
             if is_text and not watch.TEXT:
-                self._step(watch, watch.lost(at), at, value)
+                self._step(watch.head, watch.lost(at), at, value)
             elif ask_all or not watch.low <= value <= watch.high:  # type: ignore[operator]
-                episode = watch.episode
+                head = watch.head
+                episode = head.episode
                 verdict = watch.look(value, at, episode is not None and episode.is_open)
                 if episode is not None or verdict is not Verdict.WELL:
-                    self._step(watch, verdict, at, value)
+                    self._step(head, verdict, at, value)
+                    if head is not watch:
+                        self._arm(head)
                 self._arm(watch)
         column.rest(value)
         if column.point.name == STATE and value in AWAY:
@@ -135,8 +146,9 @@ class Engine:
         column.seen_before = seen
         column.missing = why
         for watch in column.watches:
-            self._step(watch, watch.lost(at), at, why)
+            self._step(watch.head, watch.lost(at), at, why)
             self._arm(watch)
+            self._arm(watch.head)
         column.rest(None)
 
     # ------------------------------------------------------------ deadlines
@@ -166,12 +178,15 @@ class Engine:
         if watch.due <= at:
             verdict = watch.elapse(at)
             if verdict is not None:
-                self._step(watch, verdict, at, column.missing)
+                self._step(watch.head, verdict, at, column.missing)
+                if watch.head is not watch:
+                    self._arm(watch.head)
             if watch.low > watch.high:
                 column.wake()
         elif episode is not None and episode.due <= at:
-            watch.low, watch.high = NOTHING  # the next reading decides
-            column.wake()
+            for eye in (watch, *watch.eyes):
+                eye.low, eye.high = NOTHING  # the next reading decides
+                self._columns[eye.point.id].wake()
         self._arm(watch, at)
 
     def _arm(self, watch: Watch, after: float = -NEVER) -> None:
@@ -209,7 +224,8 @@ class Engine:
     def _change(self, watch: Watch, episode: Episode, phase: Phase, at: float, value: Outcome | None) -> Change:
         at = max(at, episode.told_at)  # a batch may be a little older than the deadline that came before it
         episode.told_at = at
-        column, keys, point = self._columns[watch.point.id], watch.rule.keys, watch.point
+        keys, point = watch.rule.keys, watch.about
+        column = self._columns[point.id]
         lasting = at - episode.since
         shown = watch.value(value)
         words = {
@@ -238,7 +254,7 @@ class Engine:
             says=fill(says, words),
             because=because,
             evidence=place[0].history.evidence(place[1], point.unit, episode.since) if place and place[0].history else None,
-            how="by itself" if phase is Phase.CLOSED else "",
+            how=watch.how() if phase is Phase.CLOSED else "",
         )
 
     # ------------------------------------------------------------ views
@@ -254,12 +270,12 @@ class Engine:
         for watch in self._watches:
             episode = watch.episode
             if episode is not None and episode.is_open:
-                why = self._columns[watch.point.id].missing if episode.held_at is not None else None
+                why = self._columns[watch.about.id].missing if episode.held_at is not None else None
                 found.append(
                     OpenEpisode(
                         episode=watch.episode_id(),
                         rule_id=watch.rule.id,
-                        point=watch.point,
+                        point=watch.about,
                         severity=episode.severity(watch.rule.keys.severity),
                         since=episode.since,
                         clearing=episode.due != NEVER,
@@ -267,6 +283,11 @@ class Engine:
                     )
                 )
         return found
+
+    def learning(self) -> list[Learning]:
+        """The rules that say nothing yet of a point because they still learn it."""
+        shares = ((watch, watch.learning) for watch in self._watches)
+        return [Learning(watch.rule.id, watch.point, share) for watch, share in shares if share < 1.0]
 
     # ------------------------------------------------------------ across a restart
 
@@ -329,6 +350,8 @@ class Engine:
                 if heir is None or heir.rule.keys.kind != rule["kind"]:
                     closed += abandoned(rule_id, rule["kind"], entry, shift, self._now)
                 else:
+                    if heir.head is not heir:  # it had an episode of its own before it became one of several
+                        closed += abandoned(rule_id, rule["kind"], entry, shift, self._now)
                     recall(heir, entry, rule["keys"] == digest(heir.rule), shift, off)
         for watch in self._watches:
             watch.start(self._now)

@@ -30,7 +30,7 @@ def remember(watch: Watch) -> dict[str, Any]:
             "episode": watch.episode_id(),
             "kind": watch.KIND,
             "severity": watch.episode.severity(watch.rule.keys.severity),
-            "point": list(watch.point),
+            "point": list(watch.about),
         }
     return entry
 
@@ -38,7 +38,7 @@ def remember(watch: Watch) -> dict[str, Any]:
 def recall(watch: Watch, entry: Mapping[str, Any], is_same: bool, shift: float, off: float) -> None:
     """Take up what `remember` gave. Of a rule that has changed only what was told goes on; the rest is judged anew."""
     watch.count = entry.get("count", 0)
-    if "episode" in entry:
+    if "episode" in entry and watch.head is watch:
         episode = Episode.recall(entry["episode"], shift)
         episode.pause(off)
         if is_same or episode.is_open:

@@ -11,6 +11,9 @@ deadline. A deadline that passes only opens the band, so that the next reading d
 the lack of it (`silent`, whose business is that lack, overrides `elapse`). When a reading comes without a value, `lost` is
 called once.
 
+A watch over several points has an *eye* on each: a watch of its own, with its own band and deadline, whose verdicts concern the
+episode of its `head`. The head itself sleeps; it stands for the points together (`all_of`), and the eyes tell it what they see.
+
 To be asked more often than needed must change nothing: the engine may do so at any time (after a restart it does), and a test
 keeps every kind to it. So a band is a promise: while values stay within it and `due` has not come, the verdict stays the same.
 """
@@ -19,7 +22,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from fnmatch import fnmatchcase
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from drivers.contract import NoValue, Outcome, Value
 from gateway.diagnosis.contract import Kind, Phase, PointInfo, Quantity, RuleKeys
@@ -64,6 +67,13 @@ class Sight(Protocol):
     def extremes(self, within: float, at: float) -> Extremes | None:
         """Over the last `within` seconds up to `at`, or an eighth less; only for the `window` that the watch has named."""
 
+    def local(self, at: float) -> float | None:
+        """Seconds since the last Monday began, by the clock on the wall there; None while nobody knows what it says."""
+
+
+Local: TypeAlias = Callable[[float], float | None]
+"""From a time of the hub's timeline to the local time of the week; see `Sight.local`."""
+
 
 class Rule:
     """One rule of the config, shared by its watches."""
@@ -85,7 +95,7 @@ class ToUnit(Protocol):
 class Watch:
     """Base of every kind's watch: the state that the engine needs, and answers that suit most kinds."""
 
-    __slots__ = ("armed", "count", "due", "episode", "high", "low", "number", "point", "rule", "sight")
+    __slots__ = ("armed", "count", "due", "episode", "eyes", "head", "high", "low", "number", "point", "rule", "sight")
 
     KIND: ClassVar[Kind] = "problem"
     TEXT: ClassVar[bool] = False  # whether `look` understands text; otherwise a text is no value to it
@@ -95,6 +105,8 @@ class Watch:
         self.point = point
         self.low, self.high = NOTHING
         self.due = NEVER
+        self.head: Watch = self  # whose episode its verdicts concern
+        self.eyes: Sequence[Watch] = ()  # the watches whose head it is, but for itself
         self.episode: Episode | None = None
         self.count = 0  # episodes opened so far
         self.sight: Sight  # given by the engine, like the two below
@@ -110,6 +122,16 @@ class Watch:
     def window(self) -> float:
         """Length of the recent past whose extremes it will ask for (s); 0 for none."""
         return 0.0
+
+    @property
+    def about(self) -> PointInfo:
+        """Which point its moments are about."""
+        return self.point
+
+    @property
+    def learning(self) -> float:
+        """How much it has learnt of what it needs to know before it says anything, 0 to 1; for views."""
+        return 1.0
 
     def start(self, now: float) -> None:
         """The engine has been built, or restored: state the first deadline, unless `recall` did."""
@@ -148,6 +170,10 @@ class Watch:
         """What was compared with what."""
         raise NotImplementedError
 
+    def how(self) -> str:
+        """How an episode that closes now came to its end."""
+        return "by itself"
+
     def memory(self) -> Any:
         """What must survive a restart, as plain data; None for nothing. Times go through `recall`'s `shift`."""
         return None
@@ -161,7 +187,7 @@ class Watch:
 
     def written(self, value: Outcome | None, apart_from: float | None = None) -> str:
         """A value of this point in words."""
-        return quantity(value, self.point.unit, apart_from)
+        return quantity(value, self.about.unit, apart_from)
 
 
 def matching(rule: Rule, points: Sequence[PointInfo], fits: Callable[[PointInfo], str | None]) -> Iterator[PointInfo]:
@@ -169,3 +195,9 @@ def matching(rule: Rule, points: Sequence[PointInfo], fits: Callable[[PointInfo]
     for point in points:
         if any(fnmatchcase(point.id, glob) for glob in rule.keys.on) and fits(point) is None:
             yield point
+
+
+def all_of(points: Sequence[PointInfo]) -> PointInfo:
+    """The point that stands for several of one device: "pump-1/*". Nobody reads it."""
+    first = points[0]
+    return PointInfo(f"{first.device}/*", first.device, "*", "", first.device_label, first.device_label)
