@@ -84,9 +84,11 @@ def test_fragments_are_read_with_the_config_as_one(site, tmp_path):
         hub_d__20_toml='[device.oven]\nbus = "plant"\nunit = 1\npoints.t = { input = 0 }\n[hub]\nsite = "Ghent"\n',
         hub_d__10_toml='[desk]\nname = "CoolCare"\n',
         hub_d__note="this is no fragment",
+        **{f"hub_d__{number}_toml": f"[owner.o{number}]\n" for number in (37, 31, 39, 33, 35)},
     )
     assert (config.hub.site, config.desk.name, list(config.devices)) == ("Ghent", "CoolCare", ["oven"])
-    assert [Path(file).relative_to(tmp_path).as_posix() for file in config.files] == ["hub.toml", "hub.d/10.toml", "hub.d/20.toml"]
+    files = [Path(file).relative_to(tmp_path).as_posix() for file in config.files]
+    assert files == ["hub.toml", *(f"hub.d/{number}.toml" for number in (10, 20, 31, 33, 35, 37, 39))]
 
 
 def test_several_files_are_read_as_one_config(tmp_path):
