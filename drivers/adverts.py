@@ -79,6 +79,7 @@ class Scan:
         self._heard = heard
         self._sought = sought
         self._handles: dict[str, Any] = {}
+        self._last: dict[str, tuple[Any, ...]] = {}  # what was last heard of those sought
         self._sighted = asyncio.Event()
         self._users = 0
         self._running = False
@@ -106,6 +107,7 @@ class Scan:
     async def _start(self) -> None:
         self.adverts = 0
         self._handles.clear()
+        self._last.clear()
         await self._source.start(self._note)
         self._running = True
 
@@ -126,13 +128,21 @@ class Scan:
         self._handles.pop(who, None)
 
     def _note(self, address: str, advert: Advert, handle: Any) -> None:
-        self.adverts += 1
         if self._sought:
-            for who in (address, advert.local_name):
-                if who in self._sought:
-                    self._handles[who] = handle
-                    self._sighted.set()
+            who = address if address in self._sought else advert.local_name
+            if who in self._sought:
+                if not self._is_news(who, advert):
+                    return
+                self._handles[who] = handle
+                self._sighted.set()
+        self.adverts += 1
         self._heard(address, advert)
+
+    def _is_news(self, who: str, advert: Advert) -> bool:
+        """Whether this is an advert at all: for a device that is connected to, bleak tells of every change as if it were one."""
+        said = (advert.rssi, advert.service_data, advert.manufacturer_data)
+        before, self._last[who] = self._last.get(who), said
+        return advert.rssi != UNMEASURED and said != before
 
 
 # ---------------------------------------------------------------- the stand-in

@@ -258,6 +258,22 @@ async def test_a_scan_under_which_bluetoothd_restarted_is_replaced(bluez, how):
         assert not task.done()
 
 
+async def test_a_deaf_scan_is_noticed_though_devices_are_being_connected_to(bluez):
+    """Bleak shows what a connection changes as if it were an advert: that must not pass for hearing."""
+    hub = Hub(room(), meter(), scanning="active", deaf_after=0.2)
+    async with hub.listening(), a_meter(bluez):
+        await scanning(bluez)
+        await hub.bus.read("meter")
+        bluez.power(on=False)
+        bluez.power(on=True)
+        async with asyncio.timeout(5):
+            while len(bluez.scans) < 2:
+                with contextlib.suppress(DeviceFault):
+                    await hub.bus.read("meter")
+        await bluez.device(ROOM).advertise(service_data={"fcd2": WARM})
+        assert await hub.next() == ("room", ("temp",), (25.06,))
+
+
 async def test_an_adapter_that_stays_off_is_a_fault_of_the_bus_until_it_is_on(bluez):
     """What a new scanner meets is said in plain words; listening again after it was put right just works."""
     hub = Hub(room(), scanning="active", deaf_after=0.1)
@@ -290,6 +306,23 @@ async def test_bluetoothd_gone_is_a_fault_of_the_bus_until_it_is_back(bluez):
         await hub.next()
 
 
+async def test_an_adapter_pulled_out_is_a_fault_of_the_bus_until_it_is_back(bluez):
+    """A USB radio that comes loose, and is put back."""
+    hub = Hub(room(), scanning="active", deaf_after=0.1)
+    async with hub.listening() as task:
+        await scanning(bluez)
+        await bluez.device(ROOM).advertise(service_data={"fcd2": WARM})
+        await hub.next()
+        bluez.unplug()
+        fault = await hub.fault(task)
+    assert (fault.layer, fault.what) == ("bus", "scanning: there is no Bluetooth adapter hci0")
+    bluez.plug()
+    async with hub.listening():
+        await scanning(bluez)
+        await bluez.device(ROOM).advertise(service_data={"fcd2": WARMER})
+        assert await hub.next() == ("room", ("temp",), (25.12,))
+
+
 @pytest.mark.parametrize("how", ["active", "passive"])
 async def test_no_adapter_is_a_fault_of_the_bus(bluez, how):
     """It names the adapter that was looked for, and what to look at."""
@@ -317,6 +350,22 @@ async def test_a_refused_scan_says_what_to_do(bluez, error, kind, word):
     fault = await hub.fault(hub.bus.listen(print))
     assert (fault.kind, fault.layer) == (kind, "bus")
     assert word in fault.hint
+
+
+async def test_a_dbus_that_was_restarted_is_found_again(monkeypatch, tmp_path):
+    """All connections to it are dead; the next scan makes new ones."""
+    hub = Hub(room(), scanning="active", deaf_after=0.1)
+    for data in (WARM, WARMER):
+        with system_bus(tmp_path) as address:
+            monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
+            async with BlueZ() as bluez:
+                task = asyncio.create_task(hub.bus.listen(lambda *batch: hub.heard.put_nowait(batch)))
+                await scanning(bluez)
+                await bluez.device(ROOM).advertise(service_data={"fcd2": data})
+                await hub.next()
+        fault = await hub.fault(task)
+        assert (fault.layer, fault.what) == ("bus", "scanning: the system's D-Bus cannot be reached")
+    bleak_manager._global_instances.pop(asyncio.get_running_loop())
 
 
 async def test_no_dbus_is_a_fault_of_the_bus(monkeypatch, tmp_path):

@@ -109,7 +109,7 @@ class BlueZ:
                 device.drop()
             self.sessions.clear()
             self.monitors.clear()
-            self.scanning.clear()
+            self._ended()
         self.change(ADAPTER, "org.bluez.Adapter1", Powered=on, Discovering=bool(self.sessions))
 
     def device(self, address, name=""):
@@ -227,8 +227,14 @@ class BlueZ:
         self.news.set()
 
     def _ended(self):
-        if not self.sessions and not self.monitors:
-            self.scanning.clear()
+        """Without a scan there is no signal strength."""
+        if self.sessions or self.monitors:
+            return
+        self.scanning.clear()
+        for path, interfaces in self.objects.items():
+            if interfaces.get("org.bluez.Device1", {}).pop("RSSI", None) is not None:
+                changed = ["org.bluez.Device1", {}, ["RSSI"]]
+                self._signal(path, "org.freedesktop.DBus.Properties", "PropertiesChanged", "sa{sv}as", changed)
 
     def _device(self, path):
         return next(device for device in self.devices.values() if device.path == path)
@@ -311,6 +317,8 @@ class Device:
 
     async def connect(self):
         """Two connections in the making spoil each other: both fail."""
+        if not self.bluez.objects[ADAPTER]["org.bluez.Adapter1"]["Powered"]:
+            raise Refused("org.bluez.Error.NotReady", "Resource Not Ready")
         other, self.bluez.connecting = self.bluez.connecting, self
         self.connect_asked.set()
         self.lost.clear()

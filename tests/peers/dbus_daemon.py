@@ -25,7 +25,8 @@ def system_bus(folder):
     config = folder / "bus.conf"
     config.write_text(CONFIG.format(folder=folder))
     command = [program, f"--config-file={config}", "--nofork", "--nopidfile", "--print-address"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as daemon:
+    log = (folder / "dbus.log").open("w")
+    with log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as daemon:
         try:
             yield daemon.stdout.readline().strip().split(",")[0]  # printed once it listens
         finally:
