@@ -261,7 +261,7 @@ def test_any_bytes_end_a_connection_at_most(connected, packets):
             hostile = Peer(reader, writer)
             if connected:
                 hostile.say(0x10, connect(name="hostile", flags=0x06, rest=b"\0" + text("will") + text("x")))
-            writer.writelines(packets)
+            writer.write(b"".join(packets))
             writer.write_eof()
             await hostile.is_hung_up_on()
             writer.close()

@@ -9,6 +9,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+_for_signing = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 class Authority:
     """`Authority(folder).file` is its certificate; `issue` gives the files (certificate, key) for some names."""
@@ -18,17 +30,25 @@ class Authority:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._key = ec.generate_private_key(ec.SECP256R1())
         self.file = folder / f"{name}.pem"
-        certificate = self._builder(self._name, self._key, timedelta(days=-1)).add_extension(
-            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        own = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        # Python 3.13 is strict about what RFC 5280 demands of an authority and of what it signs.
+        certificate = (
+            self._builder(self._name, self._key, timedelta(days=-1))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_for_signing, critical=True)
+            .add_extension(own, critical=False)
         )
+        self._identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
         self.file.write_bytes(certificate.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def issue(self, *names: str, begins: timedelta = timedelta(days=-1)) -> tuple[Path, Path]:
         """A certificate for these names or addresses, valid for a day from `begins` (from now) on."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-        certificate = self._builder(subject, key, begins).add_extension(
-            x509.SubjectAlternativeName([_name(each) for each in names]), critical=False
+        certificate = (
+            self._builder(subject, key, begins)
+            .add_extension(x509.SubjectAlternativeName([_name(each) for each in names]), critical=False)
+            .add_extension(self._identifier, critical=False)
         )
         files = self._folder / f"{names[0]}.pem", self._folder / f"{names[0]}.key"
         files[0].write_bytes(certificate.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
