@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import diagnosis
 from gateway.config import Config, ConfigError, changes, check_file, load
 from gateway.diagnosis.contract import Quantity
 
@@ -147,6 +148,12 @@ def test_every_device_and_bus_has_a_state_that_rules_may_watch(site):
     text = BUS + '[device.oven]\nbus = "plant"\nunit = 1\npoints.t = { input = 0, unit = "°C" }\n[rule.r]\nkind = "silent"\n'
     for glob in ("oven/state", "*/state", "bus.plant/state", "bus.*", "oven/*"):
         assert site(f'{text}on = "{glob}"\n').rules["r"].on == (glob,)
+
+
+def test_a_rule_without_a_kind_is_told_which_kinds_there_are(site):
+    (problem,) = told(site, BUS + '[rule.r]\non = "bus.plant/state"\n')
+    kinds = ", ".join(f'"{kind}"' for kind in diagnosis.kinds())
+    assert problem == f'rule.r: "kind" is missing, expected one of {kinds}'
 
 
 def test_a_quantity_must_fit_all_points_that_its_rule_can_watch(site):

@@ -14,11 +14,11 @@ import tomli
 
 from gateway.config.positions import Spot, line_and_column, scan
 from gateway.config.problems import Path, Problem, dotted
-from gateway.config.syntax import Slip, explain
 
 LARGEST = 8 * 1024 * 1024
 """Bytes. A hub of a thousand devices needs less; what is larger is not a config."""
 
+LONGEST_SUGGESTION = 120
 _MOST_SLIPS = 40
 
 
@@ -83,27 +83,27 @@ class Document:
             try:
                 self.data = tomli.loads(self._mended)
             except tomli.TOMLDecodeError as complaint:
+                from gateway.config.syntax import explain
+
                 slip = explain(self._mended, complaint)
-                self._tell(slip)
-                self._mend(slip)
+                self._tell(slip.at, slip.found, slip.expected, slip.suggestion, slip.path)
+                self._mended = self._mended[: slip.start] + slip.mended + self._mended[slip.end :]
+                self._shifts.append((slip.start, len(slip.mended) - (slip.end - slip.start)))
+                self.whole = self.whole and not slip.lost
             except RecursionError:
-                self._tell(Slip(0, "lists or tables are nested too deeply", "at most a few levels"))
+                self._tell(0, "lists or tables are nested too deeply", "at most a few levels")
                 break
             except ValueError as error:  # an integer of thousands of digits, for one
-                self._tell(Slip(0, f"a value that cannot be read ({str(error).partition(';')[0]})", "a number of usual size"))
+                self._tell(0, f"a value that cannot be read ({str(error).partition(';')[0]})", "a number of usual size")
                 break
             else:
                 return
         self.whole = False
 
-    def _tell(self, slip: Slip) -> None:
-        line, column = self._place(slip.at)
-        self.problems.append(Problem(self.file, line, column, dotted(slip.path), slip.found, slip.expected, slip.suggestion))
-
-    def _mend(self, slip: Slip) -> None:
-        self._mended = self._mended[: slip.start] + slip.mended + self._mended[slip.end :]
-        self._shifts.append((slip.start, len(slip.mended) - (slip.end - slip.start)))
-        self.whole = self.whole and not slip.lost
+    def _tell(self, at: int, found: str, expected: str, suggestion: str = "", path: Path = ()) -> None:
+        line, column = self._place(at)
+        shown = suggestion if len(suggestion) <= LONGEST_SUGGESTION else ""
+        self.problems.append(Problem(self.file, line, column, dotted(path), found, expected, shown))
 
     def _place(self, offset: int) -> tuple[int, int]:
         """Line and column, in the text as the person wrote it, of an offset into the mended text."""

@@ -15,7 +15,7 @@ from msgspec import Meta, field
 from drivers.contract import BusSpec, KeyMistake, Keys, Seconds, Secret
 from gateway.config import broker
 from gateway.config.problems import Unfit
-from gateway.diagnosis.contract import RuleKeys
+from gateway.diagnosis.contract import STATE, PointInfo, RuleKeys
 
 
 class Hub(Keys, frozen=True, kw_only=True):
@@ -161,3 +161,16 @@ class Config(Keys, frozen=True, kw_only=True):
     devices: Mapping[str, DeviceConfig]
     rules: Mapping[str, RuleKeys]
     files: tuple[str, ...] = field(default_factory=tuple)
+
+    def points(self) -> list[PointInfo]:
+        """Every point of every device, and the state of each device and bus."""
+        found = []
+        for name, device in self.devices.items():
+            for point, keys in device.points.items():
+                label = keys.label or f"{device.title} {point.replace('_', ' ')}"
+                found.append(PointInfo(f"{name}/{point}", name, point, keys.unit, label, device.title))
+            found.append(PointInfo(f"{name}/{STATE}", name, STATE, "", f"{device.title} state", device.title, "text"))
+        for name, bus in self.buses.items():
+            title = bus.common.label or f"bus {name}"
+            found.append(PointInfo(f"bus.{name}/{STATE}", f"bus.{name}", STATE, "", f"{title} state", title, "text"))
+        return found

@@ -70,22 +70,24 @@ class Place(NamedTuple):
     def token(self) -> tuple[int, int]:
         """What was meant as one value around the place: from the last delimiter to the next, without blanks and comment."""
         start, end = self.line
-        if self.complaint != "Invalid value":
-            first = max(start, self.statement.start)
-            marks = [mark.end() for mark in _DELIMITER.finditer(self.text, first, self.at) if mark[0] in "=,[{"]
-            start = marks[-1] if self.nested and marks else marks[0] if marks else first
-        else:
+        nested = self.nested
+        if self.complaint == "Invalid value":
             start = self.at
-        stop = re.compile(r"[,\]}#\n]" if self.nested else r"\s#|\n").search(self.text, self.at)
-        end = min(end, stop.start()) if stop else end
-        token = self.text[start:end]
-        return start + len(token) - len(token.lstrip()), max(start + len(token.rstrip()), start)
+        else:
+            start = max(start, self.statement.start)
+            marks = [mark.end() for mark in _DELIMITER.finditer(self.text, start, self.at) if mark[0] in "=,[{"]
+            start = marks[-1 if nested else 0] if marks else start
+        stop = (_END_NESTED if nested else _END).search(self.text, self.at)
+        token = self.text[start : min(end, stop.start()) if stop else end]
+        first = start + len(token) - len(token.lstrip())
+        return first, first + len(token.strip())
 
 
 _STRING_OR_COMMENT = re.compile(r"""\"{3}[\s\S]*?\"{3}|'{3}[\s\S]*?'{3}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*""")
 _STRING_OR_QUOTE = re.compile(_STRING_OR_COMMENT.pattern.replace('|"(', '|"{3}|\'{3}|"(') + "|[\"']")
 _DELIMITER = re.compile(_STRING_OR_COMMENT.pattern + r"|[=,\[{]")
-_SECRETIVE = re.compile(r"pass|secret|token|key\b|psk|pin\b|credential|auth|pwd", re.IGNORECASE)
+_END, _END_NESTED = re.compile(r"\s#|\n"), re.compile(r"[,\]}#\n]")
+_SECRETIVE = re.compile(r"pass|secret|token|(?<![a-z])key\b|bindkey|psk|(?<![a-z])pin\b|credential|auth|pwd", re.IGNORECASE)
 _HEADER_LINE = re.compile(r"^[ \t]*\[[^\n]*\][ \t]*(?:#[^\n]*)?$", re.MULTILINE)
 _FALSE_QUOTES = "„“”‟‚‘’‛«»‹›´`′″＂"
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\xa0\u00ad\u200b-\u200f\u2028-\u202f\u205f\u2060\u3000\ufeff]")
@@ -107,7 +109,7 @@ def explain(text: str, complaint: tomli.TOMLDecodeError) -> Slip:
 
 
 def _discreet(slip: Slip) -> Slip:
-    return slip._replace(suggestion="", expected=slip.expected or 'a reference such as { credential = "name" }')
+    return slip._replace(suggestion="", expected=slip.expected or 'text in quotes; of a secret { credential = "name" }')
 
 
 def _lost(place: Place, found: str, expected: str = "", at: int | None = None) -> Slip:
@@ -135,28 +137,16 @@ def _invisible(place: Place) -> Slip | None:
 
 
 def _twice(place: Place) -> Slip | None:
-    if not place.complaint.startswith(("Cannot", "Duplicate")):
+    """The second definition is left out; the keys of a table go with its header."""
+    inline = place.complaint.startswith("Duplicate")
+    if not (inline or place.complaint.startswith("Cannot")):
         return None
     start, path, first = place.statement
-    name = re.search(r"'(.*)'", place.complaint)
-    shown = (
-        dotted(tuple(part for part in path if isinstance(part, str)))
-        if not place.complaint.startswith("Duplicate")
-        else name[1]
-        if name
-        else "a key"
-    )
-    before = "" if first is None else f", first in line {line_and_column(place.text, first)[0]}"
-    found = f'"{shown}" is defined twice{before}'
-    if place.text[start : start + 1] == "[":
-        following = re.compile(r"^[ \t]*\[[^\n]*\][ \t]*(?:#[^\n]*)?$", re.MULTILINE).search(
-            place.text, place.end_of_line(place.at)
-        )
-        end = following.start() if following else len(place.text)
-    else:
-        end = place.end_of_line(place.at)
+    name = place.complaint.split("'")[1] if inline else dotted(tuple(part for part in path if isinstance(part, str)))
+    before = "" if inline or first is None else f", first in line {line_and_column(place.text, first)[0]}"
+    end = place.next_header(place.at) if place.text[start : start + 1] == "[" else place.end_of_line(place.at)
     blank = "\n" * place.text.count("\n", start, end)
-    inline = place.complaint.startswith("Duplicate")
+    found = f'"{name}" is defined twice{before}'
     return Slip(place.at if inline else start, found, "one definition", "", start, end, blank, lost=inline)
 
 
@@ -197,17 +187,10 @@ def _comma_missing(place: Place) -> Slip | None:
         return None
     inside = _STRING_OR_COMMENT.sub("", place.text[place.statement.start : place.at])
     closing = "}" if inside.rfind("{") > inside.rfind("[") else "]"
-    last = place.at - (len(place.text[: place.at]) - len(place.text[: place.at].rstrip(" \t\n,")))
+    last = len(place.text[: place.at].rstrip(" \t\n,"))
+    closed = closing + place.text[last : place.at].replace(",", "")
     comma = Slip(place.at, "a comma is missing", '"," between two values', "", last, last, ",")
-    close = Slip(
-        last,
-        f'no "{closing}" ends this',
-        f'"{closing}"',
-        "",
-        last,
-        place.at,
-        closing + place.text[last : place.at].replace(",", ""),
-    )
+    close = Slip(last, f'no "{closing}" ends this', f'"{closing}"', "", last, place.at, closed)
     return max(comma, close, key=lambda slip: _reach(place.text, slip))
 
 
@@ -277,7 +260,7 @@ def _key_slip(place: Place) -> Slip | None:
         key = match[1].strip(_FALSE_QUOTES + "\"'")
         found = "a key outside of quotes has only letters, digits, - and _"
         return Slip(at, found, "", f'"{key}"', at, at + len(match[1]), f'"{key}"') if key else None
-    found = 'there is no key before "="' if body.startswith("=") else 'there is no "=" after the key' if body else "nothing"
+    found = 'there is no key before "="' if body.startswith("=") else 'there is no "=" after the key'
     return _lost(place, found, "key = value")
 
 
@@ -303,8 +286,8 @@ def _value_slip(place: Place) -> Slip | None:
             return _instead(span, f"'{token[1:-1]}'", "double quotes between double quotes")
         if re.match(r"[\[{\"]|'[^']*'(?!.*')", token):
             return Slip(place.at, "there is something behind the value", '"#" before a comment', "", place.at, end, "")
-    for meant, found in _meanings(token):
-        return _instead(span, meant, found)
+    if one := next(_meanings(token), None):
+        return _instead(span, *one)
     if two := re.search(rf"(?<=\s){_KEY}\s*=", token):
         at = span[0] + two.start()
         return Slip(at, "two keys in one line", "a line for each key", "", at, at, "\n")
@@ -335,10 +318,8 @@ def _meanings(token: str) -> Iterator[tuple[str, str]]:
         yield plain + "0", "a number that ends in its point"
     if re.fullmatch(r"-\d+(\.\d+)?", plain) and plain != token:
         yield plain, "a dash instead of a minus sign"
-    if match := re.fullmatch(r"(\d{4})[./-](\d{1,2})[./-](\d{1,2})", plain) or re.fullmatch(
-        r"(\d{1,2})\.(\d{1,2})\.(\d{4})", plain
-    ):
-        numbers = [int(number) for number in match.groups()]
+    if match := re.fullmatch(r"(\d{4})[./-](\d\d?)[./-](\d\d?)|(\d\d?)\.(\d\d?)\.(\d{4})", plain):
+        numbers = [int(number) for number in match.groups() if number]
         try:
             yield date(*(numbers if numbers[0] > 31 else numbers[::-1])).isoformat(), "a date in another form"
         except ValueError:
