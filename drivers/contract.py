@@ -90,7 +90,10 @@ Seconds = Annotated[float, msgspec.Meta(extra={"unit": "s"})]
 """A time, written with its unit: "500 ms", "5 s", "10 min", "2 h", "7 d". Never negative; a key may set its own least with `ge`."""
 
 Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
-"""Written by reference only ({ file = ... }, { env = ... }, { credential = ... }); holds the resolved text, read at start."""
+"""Written by reference only ({ file = ... }, { env = ... }, { credential = ... }); holds the resolved text, read at start.
+
+The text is empty where a config is only checked. It prints as stars, in an f-string too: take it by `.encode()` or the like.
+"""
 
 
 class Keys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

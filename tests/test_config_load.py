@@ -175,6 +175,44 @@ def test_a_quantity_must_fit_all_points_that_its_rule_can_watch(site):
     assert problem.startswith('rule.r.above: "400 °F" does not fit oven/flow, which is in m³/h')
 
 
+CREEP = """
+from gateway.diagnosis.contract import Rate, RuleKeys
+
+class Keys(RuleKeys, frozen=True, kw_only=True):
+    by: Rate
+
+def fits(point):
+    return None
+"""
+
+
+@pytest.mark.parametrize(
+    ("by", "words"),
+    [
+        ("2 °C/min", ""),
+        ("3 K/h", ""),
+        ("2 °C", 'does not fit oven/temp, which is in °C, expected a quantity such as "2 °C/min"'),
+        ("2 loaves/min", 'does not fit oven/temp, which is in °C; did you mean "2 °C/min"?'),
+        ("2", 'has no unit; did you mean "2 °C/min"?'),
+    ],
+)
+def test_a_change_per_time_must_fit_as_such(site, tmp_path, monkeypatch, by, words):
+    (tmp_path / "creep.py").write_text(CREEP)
+    monkeypatch.setattr(diagnosis._kinds, "__path__", [str(tmp_path)])
+    diagnosis.kinds.cache_clear()
+    text = BUS + '[device.oven]\nbus = "plant"\nunit = 1\npoints.temp = { input = 0, unit = "°C" }\n'
+    text += f'[rule.r]\nkind = "creep"\non = "oven/temp"\nby = "{by}"\n'
+    try:
+        if words:
+            (problem,) = told(site, text)
+            assert problem.endswith(words)
+        else:
+            assert site(text).rules["r"].by.value > 0
+    finally:
+        diagnosis.kinds.cache_clear()
+        sys.modules.pop("gateway.diagnosis.kinds.creep", None)
+
+
 # ---------------------------------------------------------------- the hub's own tables
 
 
