@@ -5,12 +5,13 @@ A rule, from config, is told what happens by an engine that is driven by reading
 """
 
 from enum import StrEnum
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 from drivers.contract import KeyMistake, Keys, Outcome, Seconds
+from gateway.diagnosis.forecast import Score
 from gateway.diagnosis.words import PLACEHOLDERS, strangers
 
 Severity = Literal["info", "warning", "critical"]
@@ -45,6 +46,8 @@ Rate = Annotated[Quantity, Meta(extra={"quantity": "rate"})]
 class RuleKeys(Keys, frozen=True, kw_only=True):
     """Keys that every rule has; a rule kind's own keys inherit from this and live in the file of that kind."""
 
+    WORDS: ClassVar[tuple[str, ...]] = PLACEHOLDERS  # what `says` may hold in braces
+
     kind: Annotated[str, Meta(description='Such as "threshold", "silent", "stuck", "rate".')]
     on: Annotated[
         tuple[str, ...], Meta(min_length=1, description='Points, as "device/point", globs allowed: "freezer-*/core_temp".')
@@ -57,8 +60,8 @@ class RuleKeys(Keys, frozen=True, kw_only=True):
     clear_lasting: Annotated[Seconds | None, Meta(description="How long it must be well again before it is closed.")] = None
 
     def __post_init__(self) -> None:
-        for word in strangers(self.says):
-            raise KeyMistake("says", f"{{{word}}}", "one of " + ", ".join(f"{{{known}}}" for known in PLACEHOLDERS))
+        for word in strangers(self.says, self.WORDS):
+            raise KeyMistake("says", f"{{{word}}}", "one of " + ", ".join(f"{{{known}}}" for known in self.WORDS))
 
 
 STATE = "state"
@@ -132,6 +135,16 @@ class Learning(NamedTuple):
     rule_id: str
     point: PointInfo
     share: float  # learnt so far, 0 to 1
+
+
+class Standing(NamedTuple):
+    """The present forecast of a rule about a point, told or not, and how good its forecasts have been; for views."""
+
+    rule_id: str
+    point: PointInfo
+    forecast: Forecast | None  # None where no crossing is in sight
+    is_told: bool  # its episode is open
+    score: Score
 
 
 class OpenEpisode(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any
 from drivers.contract import Batch, NoValue, Outcome
 from gateway.diagnosis import load_kind
 from gateway.diagnosis.columns import Column, Device, Plan, missing
-from gateway.diagnosis.contract import AWAY, STATE, Change, Learning, OpenEpisode, Phase, PointInfo, RuleKeys
+from gateway.diagnosis.contract import AWAY, STATE, Change, Learning, OpenEpisode, Phase, PointInfo, RuleKeys, Standing
 from gateway.diagnosis.episode import Episode, State
 from gateway.diagnosis.memory import abandoned, digest, recall, remember
 from gateway.diagnosis.watch import NEVER, NOTHING, Local, Rule, ToUnit, Verdict, Watch
@@ -216,6 +216,7 @@ class Engine:
         phase = episode.step(at, verdict is not Verdict.WELL, verdict is Verdict.WORSE, clear_lasting)
         if phase is Phase.OPENED:
             watch.count += 1
+        phase = watch.tells(phase)
         if phase is not None:
             self._told.append(self._change(watch, episode, phase, at, value))
         if episode.state is State.CLOSED:
@@ -234,8 +235,10 @@ class Engine:
             "value": watch.written(shown),
             "limit": watch.limit(),
             "lasting": duration(lasting),
+            **watch.words(at),
         }
-        says = keys.says if keys.says and phase is not Phase.CLOSED else watch.says(phase, lasting)
+        is_last = phase in (Phase.CLOSED, Phase.WITHDRAWN)
+        says = keys.says if keys.says and not is_last else watch.says(phase, lasting)
         because = watch.because(phase, shown, lasting)
         if episode.gap:
             because += f"; nothing was known for {duration(episode.gap)} of that"
@@ -254,6 +257,7 @@ class Engine:
             says=fill(says, words),
             because=because,
             evidence=place[0].history.evidence(place[1], point.unit, episode.since) if place and place[0].history else None,
+            forecast=None if is_last else watch.forecast(at),
             how=watch.how() if phase is Phase.CLOSED else "",
         )
 
@@ -283,6 +287,21 @@ class Engine:
                     )
                 )
         return found
+
+    def forecasts(self, now: float) -> list[Standing]:
+        """What the rules foresee that foresee anything, in the order of rules and points."""
+        scores = ((watch, watch.score) for watch in self._watches)
+        return [
+            Standing(
+                rule_id=watch.rule.id,
+                point=watch.about,
+                forecast=watch.forecast(now),
+                is_told=watch.episode is not None and watch.episode.is_open,
+                score=score,
+            )
+            for watch, score in scores
+            if score is not None
+        ]
 
     def learning(self) -> list[Learning]:
         """The rules that say nothing yet of a point because they still learn it."""

@@ -19,14 +19,15 @@ keeps every kind to it. So a band is a promise: while values stay within it and 
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from drivers.contract import NoValue, Outcome, Value
-from gateway.diagnosis.contract import Kind, Phase, PointInfo, Quantity, RuleKeys
+from gateway.diagnosis.contract import Forecast, Kind, Phase, PointInfo, Quantity, RuleKeys
 from gateway.diagnosis.episode import Episode
+from gateway.diagnosis.forecast import Score
 from gateway.diagnosis.words import quantity
 
 NEVER = float("inf")
@@ -161,6 +162,23 @@ class Watch:
     def limit(self) -> str:
         """What `{limit}` says."""
         return ""
+
+    def words(self, at: float) -> Mapping[str, str]:  # noqa: ARG002
+        """What the placeholders say that only its kind knows."""
+        return {}
+
+    def forecast(self, at: float) -> Forecast | None:  # noqa: ARG002
+        """When its limit will be crossed, as seen from `at`; None where it foresees nothing."""
+        return None
+
+    @property
+    def score(self) -> Score | None:
+        """How good its forecasts have been; None of a kind that makes none."""
+        return None
+
+    def tells(self, phase: Phase | None) -> Phase | None:
+        """What is told of a step of its episode (None: nothing happened to it), right after the verdict that brought it."""
+        return phase
 
     def says(self, phase: Phase, lasting: float) -> str:
         """Text of a moment where the technician has written none; placeholders allowed."""

@@ -2,20 +2,20 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from drivers.contract import NoValue, Outcome
 
 PLACEHOLDERS = ("device", "point", "value", "limit", "lasting")
-"""What a rule's `says` may hold in braces."""
+"""What the `says` of every rule may hold in braces; a kind may know more."""
 
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _SPANS = ((86400.0, "day", "days"), (3600.0, "h", "h"), (60.0, "min", "min"), (1.0, "s", "s"))
 
 
-def strangers(says: str) -> Iterator[str]:
-    """The words in braces that nothing is known for."""
-    return (word for word in _PLACEHOLDER.findall(says) if word not in PLACEHOLDERS)
+def strangers(says: str, known: Collection[str]) -> Iterator[str]:
+    """The words in braces that are not among the known ones."""
+    return (word for word in _PLACEHOLDER.findall(says) if word not in known)
 
 
 def fill(says: str, words: Mapping[str, str]) -> str:
