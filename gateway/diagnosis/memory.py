@@ -10,9 +10,13 @@ from gateway.diagnosis.watch import Rule, Watch
 from gateway.diagnosis.words import duration
 
 
+TELLING = ("on", "severity", "owner", "says", "advice")  # keys that bear on who is told what, not on what is remembered
+
+
 def digest(rule: Rule) -> str:
-    """Changes when anything in the rule does."""
-    return hashlib.blake2s(repr(rule.keys).encode(), digest_size=6).hexdigest()
+    """Changes when anything in the rule does that bears on what it remembers of a point."""
+    keys = [(name, getattr(rule.keys, name)) for name in rule.keys.__struct_fields__ if name not in TELLING]
+    return hashlib.blake2s(repr(keys).encode(), digest_size=6).hexdigest()
 
 
 def remember(watch: Watch) -> dict[str, Any]:
