@@ -14,17 +14,18 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 import structlog
 
 import drivers
 from drivers.contract import Batch
 from gateway import __version__, moments
-from gateway.clock import Clock, SystemClock
+from gateway.clock import Clock, SystemClock, week_time
 from gateway.config import ConfigError, load
 from gateway.config.model import Config
 from gateway.config.units import convert
-from gateway.diagnosis.contract import Change, PointInfo
+from gateway.diagnosis.contract import Change
 from gateway.diagnosis.engine import Engine
 from gateway.outbox import Outbox
 from gateway.polling import Poller, Schedule
@@ -51,20 +52,6 @@ class Audience(Protocol):
 
     def moment(self, moment: moments.Moment) -> None:
         """A moment was made and is safe in the outbox."""
-
-
-def points(config: Config) -> list[PointInfo]:
-    """Every point of every device, and the state of each device and bus."""
-    found = []
-    for name, device in config.devices.items():
-        for point, keys in device.points.items():
-            label = keys.label or f"{device.title} {point.replace('_', ' ')}"
-            found.append(PointInfo(f"{name}/{point}", name, point, keys.unit, label, device.title))
-        found.append(PointInfo(f"{name}/state", name, "state", "", f"{device.title} state", device.title))
-    for name, bus in config.buses.items():
-        title = bus.common.label or f"bus {name}"
-        found.append(PointInfo(f"bus.{name}/state", f"bus.{name}", "state", "", f"{title} state", title))
-    return found
 
 
 class Hub:
@@ -101,7 +88,7 @@ class Hub:
                 for bus in self._config.buses:
                     self._start_poller(bus)
                 self._set_alarm()
-                notifier.tell("READY=1", f"STATUS=watching {len(self._config.devices)} devices")
+                notifier.tell("READY=1", self.status())
                 log.info("at work", hub=self._config.hub.id, devices=len(self._config.devices), rules=len(self._config.rules))
                 await stop.wait()
                 notifier.tell("STOPPING=1")
@@ -231,6 +218,10 @@ class Hub:
 
     # ------------------------------------------------------------ facts about the hub
 
+    def status(self) -> str:
+        """What `systemctl status` shows."""
+        return f"STATUS=devices: {len(self._config.devices)}, rules: {len(self._config.rules)}"
+
     def _facts(self) -> moments.Hub:
         return moments.Hub(clock="synced" if self._clock.synced() else "unsynced", version=__version__)
 
@@ -266,7 +257,7 @@ class Hub:
             if not _same_bus(old, config, name):
                 await self._end(f"bus:{name}")
                 del self.pollers[name]
-        if (points(old), old.rules) != (points(config), config.rules):
+        if (old.points(), old.rules) != (config.points(), config.rules):
             engine = self._engine(config)
             engine.adopt(self.engine)
             self.engine = engine
@@ -282,7 +273,8 @@ class Hub:
         log.info("config reloaded", devices=len(config.devices), rules=len(config.rules))
 
     def _engine(self, config: Config) -> Engine:
-        return Engine(config.rules, points(config), convert, self._clock.now())
+        local = week_time(self._clock, ZoneInfo(config.hub.time_zone))
+        return Engine(config.rules, config.points(), convert, self._clock.now(), local)
 
 
 def _same_bus(old: Config, new: Config, name: str) -> bool:
@@ -323,4 +315,4 @@ async def _reload_on(asked: asyncio.Event, hub: Hub, path: Path, notifier: Notif
             await hub.reload(await asyncio.to_thread(load, path))
         except ConfigError as error:
             log.error("config not reloaded, the old one stays in force", mistakes=error)
-        notifier.tell("READY=1")
+        notifier.tell("READY=1", hub.status())

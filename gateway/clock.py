@@ -8,7 +8,8 @@ the program may import `time`.
 
 import ctypes
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Protocol
 
@@ -26,8 +27,24 @@ class Clock(Protocol):
         """Whether the wall clock is known to be right."""
 
 
+def week_time(clock: Clock, zone: tzinfo) -> Callable[[float], float | None]:
+    """From a time of the hub's timeline to seconds since the last Monday began, local time; None while the clock is not trusted."""
+
+    def local(at: float) -> float | None:
+        if not clock.synced():
+            return None
+        there = clock.utc(at).astimezone(zone)
+        return there.weekday() * 86400.0 + there.hour * 3600.0 + there.minute * 60.0 + there.second + there.microsecond / 1e6
+
+    return local
+
+
 class SystemClock:
     """The machine's clocks."""
+
+    def __init__(self) -> None:
+        self._asked = -SYNC_LASTS
+        self._synced = False
 
     def now(self) -> float:
         """Seconds since the machine started."""
@@ -39,10 +56,14 @@ class SystemClock:
 
     def synced(self) -> bool:
         """The kernel's word, from whichever time daemon disciplines it; timesyncd's stamp where the sandbox forbids to ask."""
-        state = _adjtimex()
-        return state != TIME_ERROR if state >= 0 else TIMESYNCD.exists()
+        if self.now() - self._asked >= SYNC_LASTS:
+            self._asked = self.now()
+            state = _adjtimex()
+            self._synced = state != TIME_ERROR if state >= 0 else TIMESYNCD.exists()
+        return self._synced
 
 
+SYNC_LASTS = 10.0  # s for which the answer of the kernel is taken to hold
 TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 TIMESYNCD = Path("/run/systemd/timesync/synchronized")
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from gateway.agent import Hub, points
+from gateway.agent import Hub
 from gateway.clock import SystemClock
 from gateway.config import load
 from gateway.config.model import Config, Uplink
@@ -52,7 +52,7 @@ class Demo:
     async def show(self) -> None:
         """For people: a live picture on the terminal."""
         async with self._performance() as (config, performance, folder):
-            board = Board(points(config), self._clock.now())
+            board = Board(config.points(), self._clock.now())
             with View(board, _notes(config, self._recording)) as view:
 
                 async def draw() -> None:
@@ -65,7 +65,7 @@ class Demo:
     async def tell(self, out: Callable[[str], None]) -> None:
         """For programs: each moment as the backend received it, a line of JSON each, to `out`."""
         async with self._performance() as (config, performance, folder):
-            board = Board(points(config), self._clock.now())
+            board = Board(config.points(), self._clock.now())
             await self._run(config, performance, folder, board, lambda wire: out(wire.decode()))
 
     @asynccontextmanager
