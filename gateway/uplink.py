@@ -256,6 +256,8 @@ class _Link(aiomqtt.Client):
             max_inflight_messages=WINDOW,  # never fewer than ours: paho would keep the rest in a queue of its own
         )
         self._client._create_socket_connection = lambda: sock  # type: ignore[method-assign]  # noqa: SLF001
+        self._disconnected.add_done_callback(self._gone)
+        self._sock = sock
         self._wake = wake
         self._fault: UplinkFault | None = None
         self._heard = 0.0
@@ -266,6 +268,18 @@ class _Link(aiomqtt.Client):
         self._kind = Properties(PacketTypes.PUBLISH) if modern else None  # type: ignore[no-untyped-call]
         if self._kind:
             self._kind.ContentType = "application/cloudevents+json"
+
+    async def hang_up(self) -> None:
+        """End the connection, with a last packet if there is time for one."""
+        self.timeout = HANG_UP
+        try:
+            with suppress(aiomqtt.MqttError):
+                await self.__aexit__(None, None, None)
+        finally:
+            if self._sock.fileno() >= 0:
+                with suppress(OSError):
+                    self._sock.shutdown(socket.SHUT_RDWR)  # a thread that still connects finds this, and lets go
+                self._client._sock_close()  # noqa: SLF001
 
     # ------------------------------------------------------------ sending
 
@@ -348,11 +362,20 @@ class _Link(aiomqtt.Client):
         reason_code: ReasonCode,
         properties: Properties | None = None,  # noqa: ARG002
     ) -> None:
-        self._fault = self._fault or self._end(flags, reason_code)
-        if not self._connected.done():  # aiomqtt would wait for an answer that cannot come any more
-            self._connected.set_exception(self._fault)
+        self._lose(self._end(flags, reason_code))
         if not self._disconnected.done():
             self._disconnected.set_result(None)
+
+    def _gone(self, ended: asyncio.Future[None]) -> None:
+        """What paho cannot read ends here, and not in `_on_disconnect`."""
+        if ended.exception():
+            self._lose(UplinkFault("what the broker says makes no sense", "is it a broker, and does it speak this `protocol`?"))
+
+    def _lose(self, fault: UplinkFault) -> None:
+        self._fault = self._fault or fault
+        if not self._connected.done():  # aiomqtt would wait for an answer that cannot come any more
+            self._connected.set_exception(self._fault)
+            self._connected.exception()  # nobody may be there to see it
         self._wake.set()
 
     def _on_socket_register_write(self, client: Paho, userdata: Any, sock: Any) -> None:  # noqa: ARG002
@@ -387,24 +410,17 @@ async def _connected(
 ) -> AsyncIterator[_Link]:
     """A link that is up; hung up afterwards, whatever happens. Raises UplinkFault."""
     sock = await dial(config.host, config.port, config.tls if config.secure else None, clock)
+    link = _Link(config, client_id, sock, wake, will)
     try:
-        link = _Link(config, client_id, sock, wake, will)
         try:
             await link.__aenter__()
         except aiomqtt.MqttError as error:
             if isinstance(error, aiomqtt.MqttCodeError) and isinstance(error.rc, ReasonCode):
                 raise _refusal(error.rc) from error
             raise UplinkFault("the broker does not answer", "is it a broker that listens there?") from error
-        try:
-            yield link
-        finally:
-            link.timeout = HANG_UP
-            with suppress(aiomqtt.MqttError):
-                await link.__aexit__(None, None, None)
+        yield link
     finally:
-        if sock.fileno() >= 0:  # nobody has closed it: now paho finds it at its end, and does
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        await link.hang_up()
 
 
 @asynccontextmanager
@@ -414,7 +430,10 @@ async def listen(config: model.Uplink, topic: str, clock: Clock) -> AsyncIterato
     `async with listen(...) as publications: async for publication in publications: ...`; UplinkFault when it cannot go on.
     """
     async with _connected(config, "", clock, asyncio.Event()) as link:
-        (answer,) = await link.subscribe(topic, 1)
+        try:
+            (answer,) = await link.subscribe(topic, 1)
+        except aiomqtt.MqttError as error:
+            raise UplinkFault("the broker no longer answers") from error
         if isinstance(answer, ReasonCode) and answer.value >= 0x80:
             raise _refusal(answer)
         yield _publications(link)

@@ -342,6 +342,45 @@ async def test_a_port_where_no_broker_listens_is_said_so(hub):
     assert "ends the connection before it answers" in hub.said("offline")[0]["fault"]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x20\x03\0\0\x7f",  # properties longer than their packet
+        b"\x20\x00",  # no content
+        b"\x20\x03\0\0\0\x20\x03\0\0\0\x40\x02\0\x63",  # answers to what was not asked
+        b"\x20\x03\0\0\0\x40\x01\0",  # half an acknowledgement
+        b"\x20\x03\0\0\0\x40\x04\0\x01\x99\xff",  # an acknowledgement with broken properties
+        b"\x20\x03\0\0\0\xe0\x02\x8b\xff",  # a goodbye with broken properties
+        b"\x20\x03\0\0\0\x30\x05\0\xff...",  # a message that nobody subscribed to, and broken
+        b"\x20\x03\0\0\0\x30\xff\xff\xff\x7f",  # 256 MiB are announced
+        b"\x20\x03\0\0\0\xf0\xff\xff\xff\xff\xff",  # a length without end
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    ],
+)
+async def test_a_hostile_broker_is_left_or_borne_and_nothing_is_lost(hub, broker, monkeypatch, said):
+    """It says something odd and keeps the connection; afterwards a real one is there."""
+    monkeypatch.setattr(uplink_module, "ANSWER_TIMEOUT", 0.1)
+    monkeypatch.setattr(uplink_module, "FAREWELL", 0.1)
+    mishaps: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: mishaps.append(context))
+    before = asyncio.all_tasks()
+
+    async def serve(reader, writer):
+        await reader.read(10)
+        writer.write(said)
+        await reader.read()
+        writer.close()
+
+    await hub.put(moment())
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, hub.uplink(at(server)):
+        await until(lambda: hub.said("offline"))
+    await until(lambda: asyncio.all_tasks() == before)
+    assert hub.outbox.stats().rows == 1
+    async with hub.uplink(to(broker)):
+        await until(lambda: _is_zero(hub))
+    assert not mishaps
+
+
 # ---------------------------------------------------------------- stopping
 
 
