@@ -18,12 +18,11 @@ Calls are synchronous and take well under a millisecond plus the disk's own time
 is open in one makes the others wait.
 """
 
-import os
 import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -179,10 +178,8 @@ def _corrupt(error: sqlite3.DatabaseError) -> bool:
 def _set_aside(path: Path) -> Path:
     """Move the file and its log away, over those of an earlier time."""
     kept = path.with_name(path.name + ".corrupt")
-    for suffix in ("-wal", "-shm", ""):
-        Path(f"{kept}{suffix}").unlink(missing_ok=True)
     for suffix in ("-wal", ""):
-        if os.path.lexists(f"{path}{suffix}"):
+        with suppress(FileNotFoundError):
             Path(f"{path}{suffix}").rename(f"{kept}{suffix}")
     return kept
 

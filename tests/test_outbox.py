@@ -310,6 +310,8 @@ def test_a_corrupt_file_is_set_aside_and_ids_do_not_repeat(path, how):
             ids |= {from_wire(entry.wire).id for entry in outbox.peek(99)}
             generations.add(store.generation)
         damaged(path, how)
+        if round_ == 0:
+            Path(f"{path}-wal").write_bytes(b"a log of that file")
     assert (len(ids), len(generations)) == (60, 3)
     assert [file.name for file in path.parent.iterdir() if "corrupt" in file.name] == ["canary.db.corrupt"]
 
