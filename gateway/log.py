@@ -23,8 +23,8 @@ class _Journal:
         level = event.pop("level", method)
         trace = event.pop("exception", "")
         text = _line(event)
-        # Every line of a traceback needs its own priority, or the journal files the rest under the default one.
-        return "\n".join(PRIORITY.get(level, "<6>") + line for line in [text, *trace.splitlines()])
+        # Every line needs its own priority, or the journal files the rest under the default one.
+        return "\n".join(PRIORITY.get(level, "<6>") + line for line in [*text.splitlines(), *trace.splitlines()])
 
 
 class _Console:
@@ -49,9 +49,18 @@ def _area(logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutable
     return event
 
 
+def in_journal(stream: TextIO) -> bool:
+    """Whether this stream ends in the journal. The variable alone does not say so: what a desktop starts inherits it."""
+    try:
+        file = os.fstat(stream.fileno())
+    except OSError:  # a stream without a file
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{file.st_dev}:{file.st_ino}"  # systemd.exec(5)
+
+
 def set_up(level: str = "info", stream: TextIO | None = None) -> None:
     """Send every log line of the program and its libraries to `stream` (standard error by default)."""
-    journal = "JOURNAL_STREAM" in os.environ
+    journal = in_journal(stream or sys.stderr)
     processors: list[Any] = [structlog.processors.add_log_level, _area, structlog.processors.format_exc_info]
     processors += [_Journal()] if journal else [structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False), _Console()]
     threshold = logging.getLevelNamesMapping()[level.upper()]

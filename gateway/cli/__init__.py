@@ -64,5 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def complain(text: str) -> None:
-    """One line (or a list of mistakes) on standard error."""
-    print(text, file=sys.stderr)
+    """One line (or a list of mistakes) on standard error; as errors, where that is the journal."""
+    from gateway.log import PRIORITY, in_journal
+
+    mark = PRIORITY["error"] if in_journal(sys.stderr) else ""
+    print("\n".join(mark + line for line in text.splitlines()), file=sys.stderr)
