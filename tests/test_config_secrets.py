@@ -71,7 +71,7 @@ def test_a_config_can_be_checked_where_its_secrets_are_not(password):
 
 
 def test_a_secret_that_is_not_there_is_told_with_how_to_put_it_there(password, tmp_path):
-    remedy = "expected LoadCredential=mqtt:/etc/canary/credentials/mqtt in the service's unit"
+    remedy = "expected LoadCredential=mqtt:/etc/canary/secrets/mqtt in the service's unit"
     assert told(password, '{ credential = "mqtt" }') == (
         f'there is no credential "mqtt" ($CREDENTIALS_DIRECTORY is not set), {remedy}'
     )

@@ -60,7 +60,7 @@ class Secrets:
         return Hidden(secret)
 
     def _credential(self, name: str) -> str:
-        remedy = f"LoadCredential={name}:/etc/canary/credentials/{name} in the service's unit"
+        remedy = f"LoadCredential={name}:/etc/canary/secrets/{name} in the service's unit"
         if self._credentials_dir is None:
             raise Unfit(f"there is no credential {quoted(name)} ($CREDENTIALS_DIRECTORY is not set)", remedy, below=("credential",))
         path = self._credentials_dir / name
