@@ -6,6 +6,7 @@ in the folder that `[hub] state` names.
 
 import argparse
 import asyncio
+import faulthandler
 from pathlib import Path
 
 from gateway.cli import EX_CONFIG, EX_FAILURE, EX_OK, complain
@@ -27,6 +28,7 @@ def main(args: argparse.Namespace) -> int:
     from gateway.store import StoreError
 
     log.set_up(args.log)
+    faulthandler.enable()  # the watchdog ends a hub that hangs with SIGABRT: the journal then has where
     try:
         asyncio.run(agent.serve(args.config))
     except ConfigError as error:
