@@ -256,7 +256,7 @@ class Engine:
             value=shown,
             says=fill(says, words),
             because=because,
-            evidence=place[0].history.evidence(place[1], point.unit, episode.since) if place and place[0].history else None,
+            evidence=place[0].history.evidence(place[1], point.unit, episode.since, at) if place and place[0].history else None,
             forecast=None if is_last else watch.forecast(at),
             how=watch.how() if phase is Phase.CLOSED else "",
         )

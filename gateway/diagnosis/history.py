@@ -3,7 +3,7 @@
 Kept per device and by column, because there C does the work: a batch is stored as one row of doubles, and every few rows the
 least and greatest value of each column go into *tiers*. A tier is a row of equal buckets of one length, the oldest falling off:
 the last hour in steps of 3 min, ten hours in half hours, three days in steps of 4 h. A rule may add a tier of its own (`reach`).
-That makes about 1 KB a point, for ever, and some 0.1 µs a reading.
+That makes about 1.2 KB a point, for ever, and some 0.1 µs a reading.
 
 Where there was no number (no value, text) a row holds NaN; comparisons pass over it.
 """
@@ -25,6 +25,7 @@ KEEP = 20  # rows, and buckets of a tier
 LENGTHS = (180.0, 1800.0, 14400.0)  # s
 FOLD = 8  # rows that are folded into the tiers at once
 PARTS = 8  # of a rule's window: what is remembered of it is exact to one part
+LEAD = 0.25  # of the length of an episode: how much of the time before it is shown at least
 INFINITE = math.inf
 
 
@@ -186,15 +187,15 @@ class History:
                 if math.isfinite(row[column]):
                     yield Sample(start, 1, row[column], row[column])
 
-    def evidence(self, column: int, unit: str, since: float) -> Evidence | None:
-        """One column, in the finest steps that reach back to `since` (or as far as anything does)."""
+    def evidence(self, column: int, unit: str, since: float, at: float) -> Evidence | None:
+        """One column, in the finest steps that show what came before `since` too (or reach as far back as anything does)."""
         self._fold()
         best: list[Sample] = []
         rows = [Sample(at, 1, *((row[column],) * 2)) for at, row in self._rows]
         for samples in (rows, *(list(tier.samples(column)) for tier in self._tiers)):
             if not best or samples[0].at < best[0].at:
                 best = samples
-            if best and best[0].at <= since:
+            if best and best[0].at <= since - LEAD * (at - since):
                 break
         return thin(best, unit)
 
