@@ -67,17 +67,31 @@ def run(engine: Engine, signal: Iterator[Sequence[tuple[float, ...]]], at: float
 
 
 def memory() -> tuple[int, int]:
-    """Bytes of the rules alone when they have settled, and of the history that they share when it is full."""
+    """Bytes of all rules when they have settled, and of the history that they share when it is full, for all points."""
+    tracemalloc.start()
     sizes = []
-    for mix in (rules(), {}):
+    for mix in ({}, rules()):
         gc.collect()
-        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
         engine = Engine(mix, points(), convert, 0.0)
-        run(engine, noise(120))
+        run(engine, noise(300))
         gc.collect()
-        sizes.append(tracemalloc.get_traced_memory()[0])
-        tracemalloc.stop()
-    return sizes[0] - sizes[1], sizes[0]
+        sizes.append(tracemalloc.get_traced_memory()[0] - before - history())
+        del engine
+    engine = Engine(rules("rate"), points()[: 5 * POINTS], convert, 0.0)
+    for poll, rows in enumerate(noise(3500)):  # four days, a poll every 100 s
+        for number in range(5):
+            engine.feed(Batch(f"device-{number}", poll * 100.0, NAMES, rows[number]))
+    gc.collect()
+    full = history() * DEVICES // 5
+    tracemalloc.stop()
+    return sizes[1] - sizes[0], full
+
+
+def history() -> int:
+    """Bytes that the history holds now."""
+    own = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/diagnosis/history.py")])
+    return sum(trace.size for trace in own.statistics("filename"))
 
 
 def main() -> None:
@@ -91,11 +105,10 @@ def main() -> None:
             took, told = run(engine, signal(seconds), at=10.0)
             each = took / (seconds * DEVICES * POINTS) * 1e6
             label = mix[0] if mix else "all four"
-            print(
-                f"{name:6} {label:10} {each / len(written):6.3f} µs per reading and rule {each:7.3f} µs per reading, {told} changes"
-            )
-    of_rules, in_all = memory()
-    print(f"{of_rules / (DEVICES * POINTS * RULES):.0f} bytes per rule, {of_rules / 1e6:.1f} MB in all {in_all / 1e6:.1f}")
+            print(f"{name:6} {label:10} {each / len(written):6.3f} µs per reading and rule {each:7.3f} µs per reading, {told} changes")
+    of_rules, of_history = memory()
+    print(f"{of_rules / (DEVICES * POINTS * RULES):.0f} bytes per rule, {of_rules / 1e6:.1f} MB for {DEVICES * POINTS * RULES} rules")
+    print(f"{of_history / (DEVICES * POINTS):.0f} bytes of history per point, {of_history / 1e6:.1f} MB in all, when it is full")
 
 
 if __name__ == "__main__":
