@@ -96,13 +96,13 @@ def test_when_it_is_full_the_least_important_go_first_and_the_oldest_among_equal
 
 
 def test_it_is_bounded_in_bytes(path, store):
-    outbox = Outbox(store, max_bytes=100_000)
-    for number in range(400):
+    outbox = Outbox(store, max_bytes=40_000)
+    for number in range(150):
         outbox.put(moment(number, says="x" * (number * 37 % 2000)))
-        assert outbox.stats().bytes <= 100_000
+        assert outbox.stats().bytes <= 40_000
     stats = outbox.stats()
-    assert stats.rows + stats.dropped["full"] == 400
-    assert path.stat().st_size <= 120_000 + 16 * 1024
+    assert stats.rows + stats.dropped["full"] == 150
+    assert path.stat().st_size <= 48_000 + 16 * 1024
 
 
 def test_drops_are_still_counted_after_a_restart(path):
@@ -189,7 +189,7 @@ def test_the_outbox_equals_a_plain_list_under_random_put_peek_ack_and_reopen(tmp
     from hypothesis.stateful import run_state_machine_as_test
 
     OutboxIsAList.folder, OutboxIsAList.names = tmp_path, itertools.count()
-    run_state_machine_as_test(OutboxIsAList, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))
+    run_state_machine_as_test(OutboxIsAList, settings=settings(max_examples=25, stateful_step_count=20, deadline=None))
 
 
 # ---------------------------------------------------------------- what can go wrong
