@@ -83,9 +83,8 @@ def _summary(account: "Account") -> None:
     told = len(account.told)
     days = (account.last - account.first) / 86400
     ratio = f", one moment for {account.readings // told:,} readings" if told else ""
-    print(
-        f"{account.readings:,} readings of {account.devices} device{'s' if account.devices != 1 else ''} in {days:.1f} days, {told} moments{ratio}"
-    )
+    devices = f"{account.devices} device{'s' if account.devices != 1 else ''}"
+    print(f"{account.readings:,} readings of {devices} in {days:.1f} days, {told} moments{ratio}")
     print(f"{told / account.device_months:.2f} moments for each device and month")
     if account.late:
         print(f"{account.late} batches came late or twice and were left aside")
