@@ -169,18 +169,29 @@ class Shelf:
     def profile(self, name: str) -> Written:
         """The profile of this name. Raises Unfit when there is none."""
         if name not in self._profiles:
-            folder = next((folder for folder in self._folders if name in _stems(folder)), None)
-            if folder is None:
-                known = sorted({stem for folder in self._folders for stem in _stems(folder)})
-                near = nearest(name.removesuffix(".toml"), known)
-                expected = "" if near else "a file of this name in " + " or ".join(str(folder) for folder in self._folders)
-                raise Unfit(f"no profile is called {quoted(name)}", expected, near and quoted(near))
-            self._profiles[name] = Written(Document.read(folder / f"{name}.toml"))
+            self._profiles[name] = Written(Document.read(self._file("profile", name, ".toml")))
         return self._profiles[name]
 
+    def model(self, name: str) -> str:
+        """The text of the life model of this name, which lies among the profiles. Raises Unfit when there is none."""
+        path = self._file("model", name, ".json")
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise Unfit(f"{path} cannot be read", "a file that `canary learn` wrote") from None
 
-def _stems(folder: FilePath) -> set[str]:
+    def _file(self, what: str, name: str, suffix: str) -> FilePath:
+        folder = next((folder for folder in self._folders if name in _stems(folder, suffix)), None)
+        if folder is None:
+            known = sorted({stem for folder in self._folders for stem in _stems(folder, suffix)})
+            near = nearest(name.removesuffix(suffix), known)
+            expected = "" if near else "a file of this name in " + " or ".join(str(folder) for folder in self._folders)
+            raise Unfit(f"no {what} is called {quoted(name)}", expected, near and quoted(near))
+        return folder / f"{name}{suffix}"
+
+
+def _stems(folder: FilePath, suffix: str) -> set[str]:
     try:
-        return {path.stem for path in folder.iterdir() if path.suffix == ".toml"}
+        return {path.stem for path in folder.iterdir() if path.suffix == suffix}
     except OSError:
         return set()

@@ -66,7 +66,7 @@ def _build(sections: Sections, findings: Findings, shelf: Shelf) -> Config | Non
     devices = Devices(sections, lines, shelf, findings)
     buses = devices.buses()
     owners = read_owners(sections, devices.read, findings)
-    rules = Rules(sections, Points(devices.units, sections["bus"]), findings)
+    rules = Rules(sections, Points(devices.units, sections["bus"]), shelf, findings)
     if hub is None or desk is None:
         return None
     files = tuple(document.file for document in findings.documents)

@@ -11,9 +11,10 @@ from gateway.config.findings import Findings
 from gateway.config.fragments import Sections
 from gateway.config.model import DeviceConfig, Owner
 from gateway.config.points import check_name
-from gateway.config.problems import Path, Told, nearest, one_of, quoted
+from gateway.config.problems import Path, Told, Unfit, nearest, one_of, quoted
+from gateway.config.profiles import Shelf
 from gateway.config.tables import Table, table
-from gateway.config.values import Amount
+from gateway.config.values import Amount, ModelName
 from gateway.diagnosis.contract import STATE, PointInfo, PointType, Quantity, RuleKeys
 
 DESK = "desk"
@@ -67,8 +68,9 @@ class Points:
 class Rules:
     """All rules of a config, read one after the other."""
 
-    def __init__(self, sections: Sections, points: Points, findings: Findings) -> None:
+    def __init__(self, sections: Sections, points: Points, shelf: Shelf, findings: Findings) -> None:
         self._points = points
+        self._shelf = shelf
         self._owners = sections["owner"]
         self._findings = findings
         self.read = {name: self._rule(name, raw) for name, raw in sections["rule"].items()}
@@ -88,10 +90,26 @@ class Rules:
             return None
         known = table(kind.Keys)
         good, bad = known.values(raw, at, self._findings)
+        bad |= self._fetch_models(good, known, at)
         watched = self._check_references(good, raw, at, kind.fits)
         self._check_amounts(good, known, watched, at)
         made: RuleKeys | None = known.build(good, bad, raw, at, self._findings)[0]
+        if made and hasattr(kind, "unfit") and self._findings.whole and not any(map(self._points.may_match, made.on)):
+            why = kind.unfit(made, (point for glob in made.on for point in self._points.matching(glob)))
+            if why:
+                self._findings.add((*at, "on"), why, "points that do, or another rule")
         return made
+
+    def _fetch_models(self, good: dict[str, Any], known: Table, at: Path) -> set[str]:
+        """Put models in the place of their names; returns the keys of those that are not there."""
+        bad = set()
+        for key in [key for key in good if isinstance(known.fields[key].shape, ModelName) and good[key]]:
+            try:
+                good[key] = self._shelf.model(good[key])
+            except Unfit as unfit:
+                self._findings.unfit((*at, key), unfit)
+                bad.add(key)
+        return bad
 
     def _kind(self, raw: dict[str, Any], at: Path) -> Any:
         """The module of the rule's kind; None, and told, when there is none."""

@@ -14,7 +14,21 @@ from msgspec import inspect
 
 from drivers.contract import KeyMistake
 from gateway.config.problems import Path, Told, Unfit, described, nearest, one_of, quoted
-from gateway.config.values import Amount, BrokerUrl, Choice, Day, Duration, Flag, Number, Report, SecretText, Shape, Text, TimeZone
+from gateway.config.values import (
+    Amount,
+    BrokerUrl,
+    Choice,
+    Day,
+    Duration,
+    Flag,
+    ModelName,
+    Number,
+    Report,
+    SecretText,
+    Shape,
+    Text,
+    TimeZone,
+)
 from gateway.diagnosis.contract import Quantity
 
 
@@ -266,7 +280,8 @@ def of(kind: inspect.Type, extra: Mapping[str, Any] | None = None, examples: Seq
         case inspect.StrType():
             if extra.get("secret"):
                 return SecretText()
-            text = TimeZone if extra.get("time_zone") else BrokerUrl if extra.get("broker") else Text
+            texts = {"time_zone": TimeZone, "broker": BrokerUrl, "model": ModelName}
+            text = next((text for key, text in texts.items() if extra.get(key)), Text)
             return text(kind, examples)
         case inspect.FloatType():
             return Duration(kind) if extra.get("unit") == "s" else Number(kind)

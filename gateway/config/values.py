@@ -105,6 +105,14 @@ class TimeZone(Text):
         return name
 
 
+class ModelName(Text):
+    """What `canary learn` wrote, by its name; the rules' reader puts the text of the file in its place."""
+
+    def __init__(self, kind: inspect.StrType, examples: Sequence[str] = ()) -> None:
+        super().__init__(kind, examples)
+        self.expected = "the name of a model"
+
+
 class BrokerUrl(Text):
     """Where the broker is: encrypted, but for a broker on this very machine."""
 

@@ -27,7 +27,8 @@ def load_kind(name: str) -> ModuleType:
     It has
     - `Keys`: what a technician may write, a subclass of `RuleKeys`;
     - `fits(point) -> str | None`: why the kind can do nothing with a point, None where it can;
-    - `watches(rule, points, to_unit) -> Iterator[Watch]`: its watches, of all the points there are.
+    - `watches(rule, points, to_unit) -> Iterator[Watch]`: its watches, of all the points there are;
+    - perhaps `unfit(keys, points) -> str | None`: why a rule can do nothing with the points that it is written for together.
 
     Raises LookupError when there is no such kind.
     """
