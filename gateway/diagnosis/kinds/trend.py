@@ -14,7 +14,7 @@ With `model` there is no limit and no line: the model, learnt from units of the 
 several points of a device how much life is left (`life.py`), and the rule has one episode for each device.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
@@ -32,6 +32,7 @@ from gateway.diagnosis.words import PLACEHOLDERS, duration
 
 DAY = 86400.0
 BUCKETS = 21  # to a lead, as nearly as whole rhythms allow
+RHYTHMS = 3  # to a lead at the least
 HUGE = 1e100  # further past a limit than this, nothing is measured
 HOLD, HOLD_LIFE = 1, 3  # forecasts in a row that must agree; a line is drawn every other bucket, a life is judged at every row
 
@@ -48,7 +49,7 @@ class Keys(RuleKeys, frozen=True, kw_only=True):
     ] = ""
     lead: Annotated[Seconds, Meta(ge=60, description="How far ahead it is told.")] = 28 * DAY
     confidence: Annotated[float, Meta(ge=0.5, lt=1, description="How sure it must be that it comes within that time.")] = 0.9
-    rhythm: Annotated[Seconds, Meta(description='What averages out; "0 s" for what goes up or down within hours.')] = DAY
+    rhythm: Annotated[Seconds | None, Meta(description='What averages out: a day where the lead is long, else "0 s".')] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,8 +58,8 @@ class Keys(RuleKeys, frozen=True, kw_only=True):
             raise KeyMistake("", "no limit", 'above = "..." or below = "..."')
         if len(ends) > 1:
             raise KeyMistake(ends[1], f"{ends[0]} and {ends[1]}", "one rule for each")
-        if not self.model and self.rhythm > self.lead / 3:
-            raise KeyMistake("rhythm", "a lead of less than three rhythms", 'a longer lead, or rhythm = "0 s"')
+        if self.rhythm is not None and RHYTHMS * self.rhythm > self.lead:
+            raise KeyMistake("rhythm", "a lead of less than three of them", 'a longer lead, or "0 s"')
         for key in ("lasting", "clear_lasting"):
             if getattr(self, key) is not None:
                 raise KeyMistake(key, "a time to wait", "confidence alone")
@@ -74,14 +75,16 @@ def fits(point: PointInfo) -> str | None:
     return None if point.type == "number" else f"a {point.type} has no trend"
 
 
-def unfit(keys: Keys, points: Sequence[PointInfo]) -> str | None:
-    """Why a rule can do nothing with all the points that it is written for; None where it can."""
+def unfit(keys: Keys, points: Iterable[PointInfo]) -> str | None:
+    """Why a rule can do nothing with the points that it is written for; None where it can."""
     if not keys.model:
         return None
-    names = decode(keys.model).points
-    for device in dict.fromkeys(point.device for point in points):
-        lacking = set(names) - {point.name for point in points if point.device == device}
-        if lacking:
+    needed = set(decode(keys.model).points)
+    found: dict[str, set[str]] = {}
+    for point in points:
+        found.setdefault(point.device, set()).add(point.name)
+    for device, names in found.items():
+        if lacking := needed - names:
             some = ", ".join(sorted(lacking)[:3]) + (", ..." if len(lacking) > 3 else "")
             return f"the model needs points of {device} that the rule does not cover: {some}"
     return None
@@ -112,9 +115,9 @@ class Pace:
     def __init__(self, keys: Keys) -> None:
         self.terms = Terms(keys.lead, keys.confidence, HOLD)
         width = keys.lead / BUCKETS
-        rhythms = max(1, int(width / keys.rhythm)) if keys.rhythm else 1
-        self.slot = (keys.rhythm or width) / SLOTS
-        self.slots = SLOTS * rhythms  # to a bucket
+        rhythm = (DAY if keys.lead >= RHYTHMS * DAY else 0.0) if keys.rhythm is None else keys.rhythm
+        self.slot = (rhythm or width) / SLOTS
+        self.slots = SLOTS * max(1, int(width / rhythm)) if rhythm else SLOTS  # to a bucket
         self.width = self.slot * self.slots
         self.sample = self.slot / SAMPLES
         self.unit = next((unit for unit in (DAY, 3600.0) if keys.lead >= 2 * unit), 60.0)  # in which slopes are told
