@@ -156,6 +156,7 @@ class LifeModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, d
 
     format: Literal["canary-life-1"] = "canary-life-1"
     name: str
+    source: str = ""  # where the histories are from
     points: tuple[str, ...]
     every_s: float  # from row to row of the histories
     centre: tuple[float, ...]
