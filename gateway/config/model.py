@@ -166,10 +166,11 @@ class Config(Keys, frozen=True, kw_only=True):
         """Every point of every device, and the state of each device and bus."""
         found = []
         for name, device in self.devices.items():
+            line = device.common.bus
             for point, keys in device.points.items():
                 label = keys.label or f"{device.title} {point.replace('_', ' ')}"
-                found.append(PointInfo(f"{name}/{point}", name, point, keys.unit, label, device.title))
-            found.append(PointInfo(f"{name}/{STATE}", name, STATE, "", f"{device.title} state", device.title, "text"))
+                found.append(PointInfo(f"{name}/{point}", name, point, keys.unit, label, device.title, bus=line))
+            found.append(PointInfo(f"{name}/{STATE}", name, STATE, "", f"{device.title} state", device.title, "text", line))
         for name, bus in self.buses.items():
             title = bus.common.label or f"bus {name}"
             found.append(PointInfo(f"bus.{name}/{STATE}", f"bus.{name}", STATE, "", f"{title} state", title, "text"))

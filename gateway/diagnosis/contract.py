@@ -83,6 +83,7 @@ class PointInfo(NamedTuple):
     label: str  # "Freezer 1 core temp"
     device_label: str
     type: PointType = "number"
+    bus: str = ""  # what its device hangs on; empty for a bus itself
 
 
 class Forecast(NamedTuple):
@@ -126,6 +127,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     because: str  # the reason, in words: what was compared with what
     evidence: Evidence | None = None
     forecast: Forecast | None = None
+    confidence: float | None = None  # 0 to 1: how sure the rule is, where it has a measure of that
     how: str = ""  # of a closed episode: by itself, by a remedy, ...
 
 

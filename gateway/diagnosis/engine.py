@@ -39,6 +39,7 @@ class Engine:
         self.late = 0  # batches that came late or twice, and were left aside
         self.next_due = NEVER  # when `tick` has something to do, as far as is known now
         self._now = now
+        self._local = local
         self._told: list[Change] = []
         self._due: list[tuple[float, int]] = []  # a heap of (time, number of a watch); what is out of date is skipped
         self._devices: dict[str, Device] = {}
@@ -58,7 +59,8 @@ class Engine:
     def _place(self, watch: Watch) -> None:
         column = self._columns.get(watch.point.id)
         if column is None:  # of a head: nobody reads it
-            self._columns[watch.point.id] = column = Column(watch.point, self._devices[watch.point.device], self._now)
+            device = self._devices.get(watch.point.device) or Device(self._local)
+            self._columns[watch.point.id] = column = Column(watch.point, device, self._now)
         column.watches = (*column.watches, watch)
         watch.sight = column
         watch.number = len(self._watches)
@@ -151,6 +153,19 @@ class Engine:
             self._arm(watch.head)
         column.rest(None)
 
+    def note(self, event: str, device: str, at: float) -> Sequence[Change]:
+        """Something was done to a device that no point of it tells: "visit", "service", "remedy". Returns what is to be told."""
+        if at >= self.next_due:
+            self._elapse(at)
+        for watch in self._watches:
+            if watch.point.device == device:
+                watch.noted(event, at)
+                if watch.low > watch.high:
+                    self._columns[watch.point.id].wake()
+                self._arm(watch)
+        told, self._told = self._told, []
+        return told
+
     # ------------------------------------------------------------ deadlines
 
     def tick(self, now: float) -> Sequence[Change]:
@@ -219,7 +234,7 @@ class Engine:
         phase = watch.tells(phase)
         if phase is not None:
             self._told.append(self._change(watch, episode, phase, at, value))
-        if episode.state is State.CLOSED:
+        if episode.state is State.CLOSED or (phase is Phase.OPENED and watch.kind == "milestone"):
             watch.episode = None
 
     def _change(self, watch: Watch, episode: Episode, phase: Phase, at: float, value: Outcome | None) -> Change:
@@ -248,7 +263,7 @@ class Engine:
             rule_id=watch.rule.id,
             rule=keys,
             point=point,
-            kind=watch.KIND,
+            kind=watch.kind,
             phase=phase,
             severity=episode.severity(keys.severity),
             at=at,
@@ -258,6 +273,7 @@ class Engine:
             because=because,
             evidence=place[0].history.evidence(place[1], point.unit, episode.since, at) if place and place[0].history else None,
             forecast=None if is_last else watch.forecast(at),
+            confidence=None if is_last else watch.confidence(),
             how=watch.how() if phase is Phase.CLOSED else "",
         )
 

@@ -9,7 +9,6 @@ from gateway.diagnosis.episode import Episode
 from gateway.diagnosis.watch import Rule, Watch
 from gateway.diagnosis.words import duration
 
-
 TELLING = ("on", "severity", "owner", "says", "advice")  # keys that bear on who is told what, not on what is remembered
 
 
@@ -32,7 +31,7 @@ def remember(watch: Watch) -> dict[str, Any]:
     if watch.episode is not None and watch.episode.is_open:
         entry["told"] = {
             "episode": watch.episode_id(),
-            "kind": watch.KIND,
+            "kind": watch.kind,
             "severity": watch.episode.severity(watch.rule.keys.severity),
             "point": list(watch.about),
         }
@@ -40,15 +39,17 @@ def remember(watch: Watch) -> dict[str, Any]:
 
 
 def recall(watch: Watch, entry: Mapping[str, Any], is_same: bool, shift: float, off: float) -> None:
-    """Take up what `remember` gave. Of a rule that has changed only what was told goes on; the rest is judged anew."""
+    """Take up what `remember` gave. Of a rule that has changed only what was told and learnt goes on; the rest is new."""
     watch.count = entry.get("count", 0)
     if "episode" in entry and watch.head is watch:
         episode = Episode.recall(entry["episode"], shift)
         episode.pause(off)
         if is_same or episode.is_open:
             watch.episode = episode
-    if is_same and "memory" in entry:
+    if (is_same or watch.LEARNS) and "memory" in entry:
         watch.recall(entry["memory"], shift)
+        if off:
+            watch.pause(off)
 
 
 def abandoned(rule_id: str, rule_kind: str, entry: Mapping[str, Any], shift: float, now: float) -> list[Change]:

@@ -59,6 +59,9 @@ class Sight(Protocol):
 
     missing: NoValue | None
 
+    def last(self) -> tuple[Outcome, float] | None:
+        """The newest reading and its time."""
+
     def seen(self) -> float:
         """When it last had a value; when the hub started, if it never had."""
 
@@ -100,6 +103,7 @@ class Watch:
 
     KIND: ClassVar[Kind] = "problem"
     TEXT: ClassVar[bool] = False  # whether `look` understands text; otherwise a text is no value to it
+    LEARNS: ClassVar[bool] = False  # whether its memory is of the point, and so outlives a change of the rule
 
     def __init__(self, rule: Rule, point: PointInfo) -> None:
         self.rule = rule
@@ -123,6 +127,11 @@ class Watch:
     def window(self) -> float:
         """Length of the recent past whose extremes it will ask for (s); 0 for none."""
         return 0.0
+
+    @property
+    def kind(self) -> Kind:
+        """Of what kind its moments are. A milestone is told once: there is nothing to put right, so its episode ends there."""
+        return self.KIND
 
     @property
     def about(self) -> PointInfo:
@@ -150,6 +159,12 @@ class Watch:
         self.low, self.high = NOTHING
         self.due = NEVER
         return None
+
+    def noted(self, event: str, at: float) -> None:
+        """Somebody did something to the device ("visit", "service", "remedy"). The next reading or deadline decides."""
+
+    def pause(self, seconds: float) -> None:
+        """The hub read nothing for so long, until now. Called after `recall`; what was going on is taken to have stood still."""
 
     def since(self, at: float) -> float:
         """When what it is now unhappy about began."""
@@ -187,6 +202,10 @@ class Watch:
     def because(self, phase: Phase, value: Outcome | None, lasting: float) -> str:
         """What was compared with what."""
         raise NotImplementedError
+
+    def confidence(self) -> float | None:
+        """How sure it is of its unhappiness, 0 to 1; None where it has no measure of that."""
+        return None
 
     def how(self) -> str:
         """How an episode that closes now came to its end."""
