@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from drivers.contract import NoValue, Outcome
 from gateway.diagnosis.contract import Evidence
+from gateway.diagnosis.evidence import Sample, thin
 from gateway.diagnosis.history import KEEP, LENGTHS, History
 
 VOID = NoValue("void")
@@ -62,6 +63,29 @@ def test_a_small_change_of_a_large_number_is_seen() -> None:
     rise = [round(value - 123456.789, 3) for _, value in shown(evidence)]
     assert rise == sorted(rise)
     assert len(set(rise)) == 11
+
+
+def test_an_infinite_reading_spoils_none_of_its_neighbours() -> None:
+    """It is no number; the others of its bucket are."""
+    history, _ = remember([(60.0, math.inf if minute % 10 == 3 else float(minute)) for minute in range(200)])
+    evidence = history.evidence(0, "", 6000.0, 12000.0)
+    assert evidence
+    assert None not in evidence.values
+    assert max(value for _, value in shown(evidence)) == 199
+
+
+def test_two_extremes_of_one_step_stay_within_a_step_of_their_place() -> None:
+    """The earlier one goes ahead where it can, or the later one back."""
+    slow = [Sample(100.0 * step, 1, 5.0, 5.0) for step in range(100)]
+    early = thin([*slow[:50], Sample(4901.0, 1, 1.0, 1.0), Sample(4902.0, 1, 9.0, 9.0), *slow[50:]], "")
+    assert early
+    for value, at in ((1.0, 4901.0), (9.0, 4902.0)):
+        (place,) = [when for when, number in shown(early) if number == value]
+        assert abs(place - at) <= early.every_s
+    both = thin([Sample(0.0, 1, 5.0, 5.0), Sample(140.0, 9, 1.0, 9.0), Sample(300.0, 1, 5.0, 5.0)], "")
+    assert both
+    assert sorted(value for _, value in shown(both)) == [1.0, 5.0, 9.0]
+    assert all(abs(at - 140.0) <= both.every_s for at, value in shown(both) if value != 5.0)
 
 
 @pytest.mark.parametrize(("age", "step"), [(0.0, 1.0), (1800.0, 180.0), (14400.0, 1800.0), (60000.0, 14400.0)])

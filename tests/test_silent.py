@@ -102,6 +102,19 @@ def test_without_the_state_among_its_points_each_point_speaks_for_itself() -> No
     assert [(change.point.id, change.at) for change in told] == [("d/a", 15)]
 
 
+def test_a_point_that_comes_in_two_shapes_was_heard_in_either() -> None:
+    """An advert that brings it alone counts as much as a poll that brings it among others."""
+    subject = engine({"r": rule("silent", "d/a", after=10.0)}, "d/a", "d/b")
+    told = [change for each in (batch(1, a=1, b=1), batch(5, a=1), batch(6, a=VOID, b=1)) for change in subject.feed(each)]
+    assert [(change.at, change.since) for change in (*told, *subject.tick(100))] == [(15, 5)]
+
+
+def test_a_batch_a_little_older_than_the_deadline_ends_the_silence_but_not_before_it_was_told() -> None:
+    """Batches of other buses may be under way while a deadline is dealt with."""
+    story = Story(rule("silent", after=10.0)).read([(5, 1)]).wait(15).read([(14.9, 1)])
+    assert story.phases() == [(15, "opened"), (15, "closed")]
+
+
 def test_a_bus_is_silent_while_it_is_down() -> None:
     """A bus has no points but its state."""
     subject = engine({"r": rule("silent", "bus.*/*", after=10.0)}, point("bus.plant/state", type="text"))
