@@ -12,6 +12,7 @@ import random
 import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -29,8 +30,9 @@ from gateway.diagnosis.contract import Change
 from gateway.diagnosis.engine import Engine
 from gateway.outbox import Outbox
 from gateway.polling import Poller, Schedule
+from gateway.saved_state import SavedState, Stamp
 from gateway.service.desk import Desk
-from gateway.store import DiskFullError, Store
+from gateway.store import DiskFullError, Store, StoreError
 from gateway.uplink import Uplink
 from gateway.watchdog import Notifier, Pulse
 
@@ -39,6 +41,7 @@ log = structlog.get_logger("hub")
 STORE = "canary.db"
 WAITING = 1000  # changes that may wait for a disk that is full; then the least important go, and are counted
 IMPORTANCE = {"info": 0, "warning": 1, "critical": 2}
+SAVING = 60.0  # s between two saves of what is known
 RETRY = 10.0  # s until a full disk is tried again
 FAREWELL = 2.0  # s that the uplink has at the end to send what is there and to say goodbye
 ALARMS = 60.0  # s at most between two looks at the engine's deadlines
@@ -66,10 +69,11 @@ class Hub:
         self._store = store
         self.outbox = Outbox(store)
         self._desk = Desk(config, store, clock, self._facts)
+        self._saved = SavedState(store)
         self.engine = self._engine(config)
+        self._waiting: list[Change] = self._resume()  # changes on their way to the clerk
         self.pollers: dict[str, Poller] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._waiting: list[Change] = []  # changes on their way to the clerk
         self._news = asyncio.Event()  # there are some
         self._mail = asyncio.Event()  # there are moments for the uplink
         self._alarm: asyncio.TimerHandle | None = None
@@ -83,6 +87,7 @@ class Hub:
         try:
             async with asyncio.TaskGroup() as self._tree:
                 self._start("clerk", self._clerk())
+                self._start("saving", self._save_regularly())
                 self._start("watchdog", self._feed_watchdog(notifier))
                 self._start_uplink()
                 for bus in self._config.buses:
@@ -102,9 +107,11 @@ class Hub:
             await self._end(f"bus:{bus}")
         if self._alarm:
             self._alarm.cancel()
+        await self._end("saving")
         await self._end("clerk")
         try:
             await self._file()
+            await self._save(all_of_it=True)
         except DiskFullError as error:
             log.error("moments are lost", number=len(self._waiting), fault=error)
         if "uplink" in self._tasks:
@@ -197,7 +204,7 @@ class Hub:
         if not changes:
             return
         try:
-            made = await self._in_thread(self._write, changes)
+            made = await self._in_thread(self._write, changes, self.engine.state(history=False, calm=False), Stamp.now(self._clock))
         except BaseException:
             self._waiting[:0] = changes
             raise
@@ -207,11 +214,47 @@ class Hub:
             if self._audience:
                 self._audience.moment(moment)
 
-    def _write(self, changes: Sequence[Change]) -> list[moments.Moment]:
-        with self._store.transaction():
-            made = [self._desk.moment(change) for change in changes]
-            self.outbox.put(*made)
+    def _write(self, changes: Sequence[Change], state: dict[str, Any], stamp: Stamp) -> list[moments.Moment]:
+        """The moments, their case numbers and the episodes that they are about, all or none: so nothing is told twice."""
+        try:
+            with self._store.transaction():
+                made = [self._desk.moment(change) for change in changes]
+                self.outbox.put(*made)
+                self._saved.save(state, stamp)
+        except StoreError:
+            self._saved.distrust()
+            raise
         return made
+
+    # ------------------------------------------------------------ across a restart
+
+    def _resume(self) -> list[Change]:
+        """Go on where the hub left off; returns what is to be told of that."""
+        try:
+            saved = self._saved.load()
+            if saved is None:
+                return []
+            shift, off = saved.stamp.until(Stamp.now(self._clock))
+            changes = list(self.engine.restore(saved.engine, shift=shift, off=off))
+        except (ValueError, LookupError, TypeError) as error:
+            log.error("what was learnt is lost", fault=f"the saved state cannot be read: {error}")
+            self.engine = self._engine(self._config)
+            return []
+        log.info("goes on where it left off", off=f"{off:.0f} s", open_episodes=len(self.engine.open_episodes()))
+        return changes
+
+    async def _save_regularly(self) -> None:
+        while True:
+            self.pulse.expect("saving", self._clock.now() + SAVING)
+            await asyncio.sleep(SAVING)
+            try:
+                await self._save()
+            except StoreError as error:
+                log.warning("state not saved", fault=error)
+
+    async def _save(self, *, all_of_it: bool = False) -> None:
+        state = self.engine.state(history=False, calm=all_of_it)
+        await self._in_thread(partial(self._saved.save, state, Stamp.now(self._clock), all_of_it=all_of_it))
 
     async def _in_thread(self, function: Any, *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)

@@ -15,7 +15,11 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the rest of the program may know of time."""
+    """What the rest of the program may know of time. Times of one `timeline` can be compared, of different ones they cannot."""
+
+    @property
+    def timeline(self) -> str:
+        """Names the timeline: another one begins when the machine starts."""
 
     def now(self) -> float:
         """Seconds on the hub's timeline; only differences mean something."""
@@ -45,6 +49,7 @@ class SystemClock:
     def __init__(self) -> None:
         self._asked = -SYNC_LASTS
         self._synced = False
+        self.timeline = BOOT.read_text().strip() if BOOT.exists() else "this run"
 
     def now(self) -> float:
         """Seconds since the machine started."""
@@ -63,6 +68,7 @@ class SystemClock:
         return self._synced
 
 
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 SYNC_LASTS = 10.0  # s for which the answer of the kernel is taken to hold
 TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 TIMESYNCD = Path("/run/systemd/timesync/synchronized")
@@ -78,6 +84,8 @@ def _adjtimex() -> int:
 
 class VirtualClock:
     """Time that stands still until it is told: for tests, and for replaying what was recorded."""
+
+    timeline = "virtual"
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._start = start.timestamp()

@@ -326,13 +326,16 @@ class Engine:
 
     # ------------------------------------------------------------ across a restart
 
-    def state(self, *, history: bool = True) -> dict[str, Any]:
+    def state(self, *, history: bool = True, calm: bool = True) -> dict[str, Any]:
         """Everything that must survive, as plain data that JSON can hold.
 
-        Without `history` it is much smaller; then evidence begins anew, and so does the time that a `rate` looks back on.
+        Without `history` it is much smaller; then evidence begins anew, and so does the time that a `rate` looks back on. Without
+        `calm` it leaves out rules that learn nothing and are not unhappy: what they had begun to time begins anew.
         """
         rules: dict[str, dict[str, Any]] = {}
         for watch in self._watches:
+            if not calm and watch.episode is None and not watch.count and not watch.LEARNS:
+                continue
             entry = remember(watch)
             if entry:
                 rule = rules.setdefault(watch.rule.id, {"kind": watch.rule.keys.kind, "keys": digest(watch.rule), "points": {}})

@@ -27,6 +27,8 @@ MONTH = 30 * 86400.0
 class RecordedClock:
     """Time as it was when the readings were taken; the hub's timeline is seconds since 1970."""
 
+    timeline = "recorded"
+
     def __init__(self) -> None:
         self.at = 0.0
 

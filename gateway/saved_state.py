@@ -1,0 +1,154 @@
+"""What the diagnosis knows, kept across restarts: open episodes, learnt statistics, running times.
+
+Promises
+- What was true at the last save comes back: nothing open is forgotten, nothing is opened twice. The hub saves whenever it tells
+  something, in the same transaction as the moment, and at least once a minute.
+- Only rows that have changed are written, and of what is merely learnt no more than a card can bear (`BUDGET`): a hub that learns
+  more than that in a minute saves it in turns. A rule that is calm and learns nothing begins anew; at the end everything is saved.
+- Data that cannot be read (damaged, or of another version) costs what had been learnt, not the start; the hub says so.
+
+The timeline of a machine that was restarted begins anew. Saved times are shifted so that the time it was off lies between them and
+now, as far as the wall clock can tell; where it cannot be trusted, the hub goes on as if it had not been off at all.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, Self
+
+import msgspec
+
+from gateway.clock import Clock
+from gateway.store import Store
+
+FORMAT = 1
+WATCH = "watch "  # begins the name of a row about one rule on one point
+RECENT = 120.0  # s: two saves
+BUDGET = 8192  # bytes of learnt statistics at one save: at one a minute 12 MB a day, and a card bears 20
+
+
+class Saved(NamedTuple):
+    """What `SavedState.load` found. `stamp` is when it was saved."""
+
+    engine: dict[str, Any]
+    stamp: "Stamp"
+
+
+class Stamp(NamedTuple):
+    """A time as a hub knows it: on a timeline of its own, and by the wall clock where that is trusted."""
+
+    timeline: str
+    at: float
+    wall: datetime | None
+
+    @classmethod
+    def now(cls, clock: Clock) -> Self:
+        """The present."""
+        at = clock.now()
+        return cls(clock.timeline, at, clock.utc(at) if clock.synced() else None)
+
+    def until(self, now: "Stamp") -> tuple[float, float]:
+        """How saved times map onto the present timeline: (what is to be added to them, how long the hub was off), in seconds."""
+        if self.timeline == now.timeline:
+            return 0.0, max(0.0, now.at - self.at)
+        off = max(0.0, (now.wall - self.wall).total_seconds()) if now.wall and self.wall else 0.0
+        return now.at - off - self.at, off
+
+
+class SavedState:
+    """The engine's plain data in the hub's store, a row for each part that changes by itself."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._written: dict[str, bytes] = {}  # digest of each row as it is on the disk
+        self._waits: dict[str, int] = {}  # for how many saves a changed row has waited
+        with store.transaction():
+            store.execute("CREATE TABLE IF NOT EXISTS saved (part TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
+
+    def save(self, engine: Mapping[str, Any], stamp: Stamp, *, all_of_it: bool = False) -> int:
+        """Write what has changed since the last save; returns the number of rows written. Raises StoreError.
+
+        What is learnt but not told waits for its turn where it comes to more than `BUDGET` bytes, the longest waiting first;
+        `all_of_it` writes it all, as at the end.
+        """
+        rows = {part: msgspec.json.encode(value) for part, value in _parts(engine)}
+        digests = {part: hashlib.blake2b(value, digest_size=8).digest() for part, value in rows.items()}
+        changed = [part for part, digest in digests.items() if self._written.get(part) != digest]
+        gone = [part for part in self._written if part not in digests]
+        chosen = changed if all_of_it else self._affordable(changed, rows)
+        if not chosen and not gone:
+            return 0
+        head = msgspec.json.encode({"format": FORMAT, **stamp._asdict()})
+        with self._store.transaction():
+            self._store.execute_many(
+                "INSERT OR REPLACE INTO saved VALUES (?, ?)", [("head", head), *((part, rows[part]) for part in chosen)]
+            )
+            self._store.execute_many("DELETE FROM saved WHERE part = ?", [(part,) for part in gone])
+        self._waits = {part: self._waits.get(part, 0) + 1 for part in changed if part not in set(chosen)}
+        self._written |= {part: digests[part] for part in chosen}
+        for part in gone:
+            del self._written[part]
+        return len(chosen) + len(gone)
+
+    def _affordable(self, changed: list[str], rows: Mapping[str, bytes]) -> list[str]:
+        """Rows about episodes, and of the others as many as the budget bears."""
+        told = [part for part in changed if b'"episode":' in rows[part] or not part.startswith(WATCH)]
+        chosen, left = set(told), BUDGET
+        for part in sorted(changed, key=lambda part: -self._waits.get(part, 0)):
+            if part not in chosen and left > 0:
+                chosen.add(part)
+                left -= len(rows[part])
+        return [part for part in changed if part in chosen]
+
+    def load(self) -> Saved | None:
+        """What was saved last; None when there is nothing. Raises ValueError when it cannot be read."""
+        with self._store.transaction():
+            rows: dict[str, bytes] = dict(self._store.execute("SELECT part, value FROM saved").fetchall())
+        if "head" not in rows:
+            return None
+        try:
+            head = msgspec.json.decode(rows.pop("head"))
+            if head["format"] != FORMAT:
+                raise ValueError(f"it is of format {head['format']}, this program reads {FORMAT}")
+            values = {part: msgspec.json.decode(value) for part, value in rows.items()}
+            wall = datetime.fromisoformat(head["wall"]) if head["wall"] else None
+            stamp = Stamp(head["timeline"], float(head["at"]), wall)
+            engine = _whole(values, stamp.at)
+        except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"it is damaged ({error})") from error
+        self._written = {part: hashlib.blake2b(value, digest_size=8).digest() for part, value in rows.items()}
+        return Saved(engine, stamp)
+
+    def distrust(self) -> None:
+        """A transaction around a save has failed: write everything the next time."""
+        self._written = dict.fromkeys(self._written, b"")
+
+
+def _parts(engine: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The engine's plain data in rows: what changes often apart from what hardly ever does."""
+    now = engine["now"]
+    yield "engine", {"version": engine["version"]}
+    yield "voids", engine["voids"]
+    yield "plans", [[plan["device"], plan["points"]] for plan in engine["plans"]]
+    # Of a device that is read all the time the last reading is as old as the save; to write it down each time would wear the card.
+    yield "seen", [None if now - plan["at"] < RECENT else plan["at"] for plan in engine["plans"]]
+    for rule_id, rule in engine["rules"].items():
+        yield f"rule {rule_id}", {"kind": rule["kind"], "keys": rule["keys"]}
+        for point_id, entry in rule["points"].items():
+            yield f"{WATCH}{rule_id} {point_id}", entry
+
+
+def _whole(parts: Mapping[str, Any], at: float) -> dict[str, Any]:
+    """The engine's plain data again, as of the time of the save."""
+    rules: dict[str, dict[str, Any]] = {
+        part.split(" ", 1)[1]: {**value, "points": {}} for part, value in parts.items() if part.startswith("rule ")
+    }
+    for part, entry in parts.items():
+        if part.startswith(WATCH):
+            _, rule_id, point_id = part.split(" ", 2)
+            rules[rule_id]["points"][point_id] = entry
+    plans = [
+        {"device": device, "points": points, "at": at if seen is None else seen, "history": None}
+        for (device, points), seen in zip(parts["plans"], parts["seen"], strict=True)
+    ]
+    return {"version": parts["engine"]["version"], "now": at, "rules": rules, "plans": plans, "voids": parts["voids"]}
