@@ -105,10 +105,11 @@ def main() -> None:
             took, told = run(engine, signal(seconds), at=10.0)
             each = took / (seconds * DEVICES * POINTS) * 1e6
             label = mix[0] if mix else "all four"
-            print(f"{name:6} {label:10} {each / len(written):6.3f} µs per reading and rule {each:7.3f} µs per reading, {told} changes")
+            print(f"{name:6} {label:10} {each / len(written):6.3f} µs per reading and rule {each:6.3f} per reading, {told} changes")
     of_rules, of_history = memory()
-    print(f"{of_rules / (DEVICES * POINTS * RULES):.0f} bytes per rule, {of_rules / 1e6:.1f} MB for {DEVICES * POINTS * RULES} rules")
-    print(f"{of_history / (DEVICES * POINTS):.0f} bytes of history per point, {of_history / 1e6:.1f} MB in all, when it is full")
+    number = DEVICES * POINTS
+    print(f"{of_rules / (number * RULES):.0f} bytes per rule, {of_rules / 1e6:.1f} MB for {number * RULES} rules")
+    print(f"{of_history / number:.0f} bytes of history per point, {of_history / 1e6:.1f} MB in all, when it is full")
 
 
 if __name__ == "__main__":
