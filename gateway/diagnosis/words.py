@@ -56,6 +56,15 @@ def quantity(value: Outcome | None, unit: str = "", apart_from: float | None = N
     return f"{number(value, apart_from)} {unit}".rstrip()
 
 
+def span(low: float, high: float, unit: str = "") -> str:
+    """A range with no more digits than it is wide: "1.84 to 2.16 bar"."""
+    width = high - low
+    if not 0.0 < width < math.inf:
+        return f"{number(low)} {unit}".rstrip()
+    places = 1 - math.floor(math.log10(width))
+    return f"{_fixed(low, places)} to {_fixed(high, places)} {unit}".rstrip()
+
+
 def duration(seconds: float) -> str:
     """A span of time in its one or two largest units: "45 s", "12 min", "2 h 30 min", "6 days"."""
     if seconds < 9.95:
