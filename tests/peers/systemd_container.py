@@ -1,6 +1,6 @@
 """A real systemd as PID 1: a small Debian of this machine's release in a container, without network, fresh at each start.
 
-    with Container(bind={"/mnt/project": PROJECT}) as machine:
+    with Container({"/mnt/project": PROJECT}, PROJECT / "requirements.lock") as machine:
         machine.run("systemctl start canary")
 
 The image is built from Debian's packages once and kept in /var/cache. Needs root, systemd-nspawn and mmdebstrap; where something is
@@ -33,10 +33,8 @@ class Unavailable(Exception):  # noqa: N818
     """What this machine lacks, in one line."""
 
 
-def image() -> Path:
+def _image() -> Path:
     """The root folder of a small Debian, built when it is not there."""
-    if os.geteuid() != 0:
-        raise Unavailable("a container needs root")
     missing = [package for tool, package in TOOLS.items() if not shutil.which(tool)]
     if missing:
         raise Unavailable(f"a container needs apt-get install {' '.join(missing)}")
@@ -52,9 +50,9 @@ def image() -> Path:
     return root
 
 
-def wheels(lock: Path) -> Path:
-    """A folder with the packages of a lock file, for the container's Python, which is Debian's."""
-    (python,) = (image() / "usr" / "bin").glob("python3.[0-9]*[0-9]")
+def _wheels(lock: Path, root: Path) -> Path:
+    """A folder with the packages of a lock file, for the Python of that root folder, which is Debian's."""
+    (python,) = (root / "usr" / "bin").glob("python3.[0-9]*[0-9]")
     version = python.name.removeprefix("python")
     folder = CACHE / f"wheels-{version}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:8]}"
     if not folder.exists():
@@ -74,15 +72,22 @@ def _do(*command: str) -> None:
 
 
 class Container:
-    """The machine, switched on. `bind`: folder of the container -> folder of this machine, to be read."""
+    """The machine, switched on.
 
-    def __init__(self, bind: Mapping[str, Path]) -> None:
-        self._bind = bind
+    bind: folder of the container -> folder of this machine, to be read.
+    lock: a lock file of pip; its packages are in the container's folder /mnt/wheels.
+    """
+
+    def __init__(self, bind: Mapping[str, Path], lock: Path) -> None:
+        self._bind = dict(bind)
+        self._lock = lock
 
     def __enter__(self) -> Self:
+        if os.geteuid() != 0:
+            raise Unavailable("a container needs root")
         CACHE.mkdir(mode=0o755, exist_ok=True)
         self._alone = (CACHE / "lock").open("w")
-        fcntl.flock(self._alone, fcntl.LOCK_EX)  # one machine at a time has the image
+        fcntl.flock(self._alone, fcntl.LOCK_EX)  # one at a time builds the image and has it
         try:
             self._boot()
         except BaseException:
@@ -92,7 +97,9 @@ class Container:
 
     def _boot(self) -> None:
         self._log = CACHE / "boot.log"
-        nspawn = ["systemd-nspawn", "--quiet", f"--directory={image()}", f"--machine=canary-{os.getpid()}"]
+        root = _image()
+        self._bind["/mnt/wheels"] = _wheels(self._lock, root)
+        nspawn = ["systemd-nspawn", "--quiet", f"--directory={root}", f"--machine=canary-{os.getpid()}"]
         nspawn += ["--boot", "--volatile=overlay", "--private-network", "--console=pipe", "--link-journal=no"]
         nspawn += ["--register=no", "--keep-unit"]  # it does without systemd on this machine
         nspawn += ["--system-call-filter=adjtimex clock_adjtime"]  # a real machine has them; setting the clock stays out of reach
