@@ -129,8 +129,9 @@ class Hub:
 
     async def _end(self, name: str) -> None:
         task = self._tasks.pop(name)
-        task.cancel()
-        await asyncio.wait([task])
+        while not task.done():  # a library may lose a cancellation (asyncio.wait_for before Python 3.12 does): ask again
+            task.cancel()
+            await asyncio.wait([task], timeout=1.0)
         self.pulse.forget(name)
 
     def _start_poller(self, name: str) -> None:
@@ -302,8 +303,9 @@ class Hub:
                 del self.pollers[name]
         if (old.points(), old.rules) != (config.points(), config.rules):
             engine = self._engine(config)
-            engine.adopt(self.engine)
+            ended = engine.adopt(self.engine)
             self.engine = engine
+            self._hand_over(ended)
         self._desk = Desk(config, self._store, self._clock, self._facts)
         if old.uplink != config.uplink:
             if old.uplink:

@@ -18,7 +18,7 @@ the only memory of what is to be sent: nothing in the library is sent twice, or 
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -280,6 +280,14 @@ class _Link(aiomqtt.Client):
                 with suppress(OSError):
                     self._sock.shutdown(socket.SHUT_RDWR)  # a thread that still connects finds this, and lets go
                 self._client._sock_close()  # noqa: SLF001
+
+    async def _wait_for(self, fut: Awaitable[Result], timeout: float | None) -> Result:  # noqa: ASYNC109  (aiomqtt's signature)
+        """As aiomqtt does it, but for `asyncio.wait_for`: before Python 3.12 that loses a cancellation that comes with the answer."""
+        try:
+            async with asyncio.timeout(self.timeout if timeout is None else timeout):
+                return await fut
+        except TimeoutError as error:
+            raise aiomqtt.MqttError("Operation timed out") from error
 
     # ------------------------------------------------------------ sending
 

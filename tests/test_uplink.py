@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -424,3 +425,14 @@ def test_a_pause_is_drawn_from_zero_to_a_length_that_doubles_up_to_two_minutes(l
     pauses = [uplink.pause(UplinkFault("down")) for _ in range(failures + 1)]
     assert pauses[-1] == luck * min(LONGEST_PAUSE, 2.0 * 2.0**failures)
     assert PATIENCE / 2 <= uplink.pause(UplinkFault("bad password", patient=True)) <= PATIENCE
+
+
+async def test_a_cancellation_that_comes_with_the_answer_is_not_lost():
+    """Seen once: the hub was stopped in the very moment in which the broker let it in, and never ended."""
+    answer = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(uplink_module._Link._wait_for(SimpleNamespace(timeout=5.0), answer, None))
+    await asyncio.sleep(0)
+    answer.set_result(None)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting

@@ -8,13 +8,13 @@ import argparse
 import contextlib
 import shutil
 import sys
-import time
 from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from zoneinfo import ZoneInfo
 
 from gateway.cli import EX_CONFIG, EX_FAILURE, EX_OK, complain
+from gateway.clock import SystemClock
 
 if TYPE_CHECKING:
     from gateway.replay.rerun import Account, Told
@@ -99,6 +99,7 @@ class _Bar:
     def __init__(self, size: int) -> None:
         self._size = max(size, 1)
         self._live = sys.stderr.isatty()
+        self._clock = SystemClock()
         self._calls = 0
         self._next = 0.0
 
@@ -107,7 +108,7 @@ class _Bar:
         self._calls += 1
         if not self._live or self._calls % 256:
             return
-        now = time.monotonic()
+        now = self._clock.now()
         if now >= self._next:
             self._next = now + 0.1
             width = max(10, min(60, shutil.get_terminal_size().columns - 20))
