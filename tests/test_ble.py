@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import drivers
-from drivers import ble_keys
-from drivers.adverts import UNMEASURED, Scan, Told, full_uuid
 from drivers.ble import BLE
-from drivers.ble_keys import BusKeys, DeviceKeys, PointKeys, SampleKeys
-from drivers.bthome import UUID
+from drivers.ble import keys as ble_keys
+from drivers.ble.adverts import UNMEASURED, Scan, Told, full_uuid
+from drivers.ble.bthome import UUID
+from drivers.ble.keys import BusKeys, DeviceKeys, PointKeys, SampleKeys
 from drivers.contract import BusSpec, DeviceFault, DeviceSpec, KeyMistake, NoValue
 from gateway.config.profiles import read_profile
 
@@ -447,7 +447,7 @@ def test_a_hub_without_a_radio_never_imports_bleak(tmp_path):
     script = f"""
 import sys
 from drivers.ble import BLE
-from drivers.ble_keys import BusKeys, DeviceKeys, PointKeys
+from drivers.ble.keys import BusKeys, DeviceKeys, PointKeys
 from drivers.contract import BusSpec, DeviceSpec
 keys, points = DeviceKeys(address="{ROOM}", format="bthome"), {{"t": PointKeys(object="temperature")}}
 device = DeviceSpec(name="d", keys=keys, points=points, timeout=1)

@@ -1,6 +1,6 @@
 """BLE over the real bleak on a real D-Bus, with a stand-in for bluetoothd at the other end: what goes right and what goes wrong.
 
-The faults are those that the real bluetoothd and bleak were seen to make (drivers/bluez.py has the list).
+The faults are those that the real bluetoothd and bleak were seen to make (drivers/ble/bluez.py has the list).
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import pytest
 from bleak.backends.bluezdbus import manager as bleak_manager
 
 from drivers.ble import BLE
-from drivers.ble_keys import BusKeys, DeviceKeys, PointKeys
+from drivers.ble.keys import BusKeys, DeviceKeys, PointKeys
 from drivers.contract import BusSpec, DeviceFault, DeviceSpec, NoValue
 
 from peers.bluez import BlueZ, Refused, failed

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.blocks import Block, Span, halves, plan
+from drivers.modbus.blocks import Block, Span, halves, plan
 
 
 @st.composite

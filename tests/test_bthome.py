@@ -14,8 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sensor_state_data.description import BaseBinarySensorDescription
 
-from drivers import bthome
-from drivers.bthome import OBJECTS, REPEAT, Sensor, Unreadable
+from drivers.ble import bthome
+from drivers.ble.bthome import OBJECTS, REPEAT, Sensor, Unreadable
 from drivers.contract import NoValue
 
 ADDRESS = "54:48:E6:8F:80:A5"

@@ -1,4 +1,4 @@
-"""Promises of drivers/checksum.py."""
+"""Promises of drivers/serial_line/checksum.py."""
 
 import binascii
 import typing
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.checksum import ALIASES, CRCS, Algorithm, Checksum, ChecksumKeys, algorithm
+from drivers.serial_line.checksum import ALIASES, CRCS, Algorithm, Checksum, ChecksumKeys, algorithm
 
 CHECK = {  # catalogue of parametrised CRC algorithms: what each gives for the text "123456789"
     "crc-8/smbus": 0xF4, "crc-8/i-432-1": 0xA1, "crc-8/rohc": 0xD0, "crc-8/maxim-dow": 0xA1, "crc-8/nrsc-5": 0xF7,

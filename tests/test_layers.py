@@ -59,7 +59,7 @@ ONLY = {
     "aiomqtt": {"gateway.uplink"},
     "paho": {"gateway.uplink"},
     "pymodbus": {"drivers.modbus", "gateway.demo"},
-    "bleak": {"drivers.ble", "drivers.bluez"},
+    "bleak": {"drivers.ble", "drivers.ble.bluez"},
     "structlog": {"gateway"},
     "sqlite3": {"gateway.store", "gateway.outbox"},
     "time": {"gateway.clock"},

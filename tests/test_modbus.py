@@ -10,7 +10,7 @@ import pytest
 
 from drivers import load
 from drivers.contract import BusSpec, DeviceFault, DeviceSpec
-from drivers.modbus_keys import ModbusDevice, ModbusPoint, ModbusRtu, ModbusRtuOverTcp, ModbusTcp
+from drivers.modbus.keys import ModbusDevice, ModbusPoint, ModbusRtu, ModbusRtuOverTcp, ModbusTcp
 
 from peers import modbus_server as peer
 from peers.modbus_server import ConverterWire, Slave, TcpWire, line, listening, well_rtu, well_tcp

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from drivers.contract import DeviceFault, DeviceSpec
 from drivers.modbus import answer, question
-from drivers.modbus_keys import ModbusDevice, ModbusPoint
-from drivers.modbus_unit import NOT_YET, REFUSED, REMEMBERED, Unit
+from drivers.modbus.keys import ModbusDevice, ModbusPoint
+from drivers.modbus.unit import NOT_YET, REFUSED, REMEMBERED, Unit
 
 from peers.modbus_server import Slave
 from peers.virtual_time import VirtualLoop

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers import load
-from drivers.blocks import Span
 from drivers.contract import BusSpec, DeviceFault, DeviceSpec
 from drivers.modbus import RtuLink, TcpLink, answer, diagnosis, find, question
-from drivers.modbus_bus import ModbusBus
-from drivers.modbus_faults import AddressRefusedError, unreachable
-from drivers.modbus_keys import ModbusDevice, ModbusPoint, ModbusRtu, ModbusRtuOverTcp, ModbusTcp
-from drivers.modbus_unit import Unit
+from drivers.modbus.blocks import Span
+from drivers.modbus.bus import ModbusBus
+from drivers.modbus.faults import AddressRefusedError, unreachable
+from drivers.modbus.keys import ModbusDevice, ModbusPoint, ModbusRtu, ModbusRtuOverTcp, ModbusTcp
+from drivers.modbus.unit import Unit
 from drivers.ports import _not_opened
 
 from peers.modbus_server import crc

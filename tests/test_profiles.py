@@ -9,7 +9,7 @@ import tomli
 
 import drivers
 from drivers.contract import BusSpec, DeviceFault, DeviceSpec, Driver, NoValue
-from drivers.modbus_keys import ModbusRtu
+from drivers.modbus.keys import ModbusRtu
 from gateway.config.profiles import check_profile, read_profile
 
 PROFILES = sorted((Path(drivers.__file__).parent / "profiles").glob("*.toml"))

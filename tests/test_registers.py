@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from drivers.contract import KeyMistake, NoValue
-from drivers.modbus_keys import ModbusPoint, ModbusSample
-from drivers.registers import NOT_A_NUMBER, VOID, Place, decoder
+from drivers.modbus.keys import ModbusPoint, ModbusSample
+from drivers.modbus.registers import NOT_A_NUMBER, VOID, Place, decoder
 
 INTEGERS = {"int16": 1, "int32": 2, "int64": 4, "uint16": 1, "uint32": 2, "uint64": 4}
 FLOATS = {"float32": 2, "float64": 4}

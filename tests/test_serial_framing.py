@@ -1,12 +1,12 @@
-"""Promises of drivers/framing.py."""
+"""Promises of drivers/serial_line/framing.py."""
 
 import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from drivers.checksum import Checksum, ChecksumKeys
-from drivers.framing import FrameKeys, Framer, Garbled, octets
+from drivers.serial_line.checksum import Checksum, ChecksumKeys
+from drivers.serial_line.framing import FrameKeys, Framer, Garbled, octets
 
 NMEA = {"start": "$", "end": "\r\n"}
 LINES = {"end": "\r\n"}

@@ -1,4 +1,4 @@
-"""Promises of drivers/serial_line.py, on real pseudo-terminals."""
+"""Promises of drivers/serial_line, on real pseudo-terminals."""
 
 import asyncio
 import contextlib
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import drivers
 from drivers.contract import DeviceFault, NoValue
-from drivers.line import BOUND
 from drivers.serial_line import GARBLED_IN_A_ROW, SERIAL, SerialSampleKeys
+from drivers.serial_line.line import BOUND
 from gateway.config.profiles import check_profile, read_profile
 
 from peers.serial_peer import SerialPeer, device, line, plug, until

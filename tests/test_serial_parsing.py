@@ -1,4 +1,4 @@
-"""Promises of drivers/parsing.py."""
+"""Promises of drivers/serial_line/parsing.py."""
 
 import math
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from drivers.contract import NoValue
 from drivers.layout import NOT_A_NUMBER, VOID
-from drivers.parsing import EMPTY, LONGEST_LINE, ParseKeys, SaidKeys, compile_parser, compile_prefix, misfits
+from drivers.serial_line.parsing import EMPTY, LONGEST_LINE, ParseKeys, SaidKeys, compile_parser, compile_prefix, misfits
 
 
 def device(**written):

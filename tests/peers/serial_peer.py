@@ -10,7 +10,7 @@ import msgspec
 import tomli
 
 from drivers.contract import BusSpec, DeviceSpec
-from drivers.line import LineKeys
+from drivers.serial_line.line import LineKeys
 from drivers.serial_line import SerialDeviceKeys, SerialPointKeys
 
 

@@ -13,12 +13,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from drivers.checksum import Checksum, ChecksumKeys
 from drivers.contract import BusSpec, Complaint, DeviceFault, DeviceSpec, Hear, KeyMistake, Keys, Outcome, Seconds, Tell
-from drivers.framing import FrameKeys, Framer, Garbled, check_octets, octets
 from drivers.layout import MISSING
-from drivers.line import Echo, Line, LineKeys, gone, open_line
-from drivers.parsing import ParseKeys, SaidKeys, check_prefix, compile_parser, compile_prefix, misfits
+from drivers.serial_line.checksum import Checksum, ChecksumKeys
+from drivers.serial_line.framing import FrameKeys, Framer, Garbled, check_octets, octets
+from drivers.serial_line.line import Echo, Line, LineKeys, gone, open_line
+from drivers.serial_line.parsing import ParseKeys, SaidKeys, check_prefix, compile_parser, compile_prefix, misfits
 
 ASKING = 0.95  # of the time a read may take: the rest is for telling what was wrong, before the hub gives up by itself
 GARBLED_IN_A_ROW = 3  # so many bad frames of a talker are no bad luck, but a wrong setting or a bad line

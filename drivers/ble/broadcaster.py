@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from drivers import bthome
-from drivers.adverts import UNMEASURED, Advert, full_uuid
-from drivers.ble_keys import DeviceKeys, PointKeys
+from drivers.ble import bthome
+from drivers.ble.adverts import UNMEASURED, Advert, full_uuid
+from drivers.ble.keys import DeviceKeys, PointKeys
 from drivers.contract import DeviceSpec, NoValue, Outcome
 from drivers.layout import compile_layout, compile_value
 

@@ -1,7 +1,7 @@
 """One device on a Modbus bus: which requests read its points, and what it has turned out to refuse.
 
 Promises
-- The points are read in the fewest, shortest requests that the device allows (`drivers/blocks.py`).
+- The points are read in the fewest, shortest requests that the device allows (`blocks.py`).
 - A device that refuses an address of a block is asked in smaller and smaller blocks until it is clear what it refuses: a point, a
   gap that was read along, or so much at once. The other points are read all the while. What is known to be refused is not asked
   again for an hour, its points have no value, and a person is told once.
@@ -17,11 +17,11 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
-from drivers.blocks import Block, Span, halves, plan
 from drivers.contract import DeviceFault, DeviceSpec, NoValue, Outcome, Tell
-from drivers.modbus_faults import AddressRefusedError
-from drivers.modbus_keys import BITS, TABLES, ModbusDevice, ModbusPoint, ModbusSample, Table
-from drivers.registers import Decode, Place, decoder
+from drivers.modbus.blocks import Block, Span, halves, plan
+from drivers.modbus.faults import AddressRefusedError
+from drivers.modbus.keys import BITS, TABLES, ModbusDevice, ModbusPoint, ModbusSample, Table
+from drivers.modbus.registers import Decode, Place, decoder
 
 REFUSED = NoValue("the device refuses this address")
 NOT_YET = NoValue("not read yet: the device refuses some addresses, and it is being found out which")

@@ -27,12 +27,12 @@ from pymodbus.pdu import DecodePDU, ModbusPDU
 from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
 
-from drivers import modbus_faults as faults
-from drivers.blocks import Span
 from drivers.contract import DeviceFault, Driver
-from drivers.modbus_bus import Modbus
-from drivers.modbus_keys import ModbusRtu, ModbusRtuOverTcp, ModbusTcp, Table
-from drivers.modbus_unit import ANSWER_HEAD, size_of
+from drivers.modbus import faults
+from drivers.modbus.blocks import Span
+from drivers.modbus.bus import Modbus
+from drivers.modbus.keys import ModbusRtu, ModbusRtuOverTcp, ModbusTcp, Table
+from drivers.modbus.unit import ANSWER_HEAD, size_of
 from drivers.ports import SerialTransport, open_aside, open_port
 
 # What pymodbus would log reaches people as a DeviceFault.

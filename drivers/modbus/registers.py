@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from drivers.contract import NoValue, Outcome
-from drivers.modbus_keys import BITS, NUMBERS, ModbusPoint, Order
+from drivers.modbus.keys import BITS, NUMBERS, ModbusPoint, Order
 
 VOID = NoValue("void")
 NOT_A_NUMBER = NoValue("not a number")

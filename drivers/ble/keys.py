@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from drivers import bthome
-from drivers.adverts import ADDRESS, full_uuid
+from drivers.ble import bthome
+from drivers.ble.adverts import ADDRESS, full_uuid
 from drivers.contract import BusSpec, Complaint, DeviceSpec, KeyMistake, Keys, Seconds, Secret
 from drivers.layout import LayoutKeys
 

@@ -1,6 +1,6 @@
 """A Modbus bus and the drivers that open it: what is the same on TCP, on a serial line, and over a converter.
 
-How bytes travel is `drivers/modbus.py`'s business, what a device is asked is `drivers/modbus_unit.py`'s.
+How bytes travel is `drivers/modbus/__init__.py`'s business, what a device is asked is `unit.py`'s.
 """
 
 import asyncio
@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
 from drivers.contract import BusSpec, Complaint, DeviceSpec, Keys, Outcome, PointKeys, Tell
-from drivers.modbus_keys import BITS, ModbusDevice, ModbusPoint, ModbusRtu, ModbusSample
-from drivers.modbus_unit import Prepare, Unit, blocks_of, decode_sample, size_of
+from drivers.modbus.keys import BITS, ModbusDevice, ModbusPoint, ModbusRtu, ModbusSample
+from drivers.modbus.unit import Prepare, Unit, blocks_of, decode_sample, size_of
 
 REQUEST_COST = 8 + 5 + 7
 """What a request costs on a serial line beside its data, in characters: 8 asked, 5 around the answer, twice 3.5 of silence."""

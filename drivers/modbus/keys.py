@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from drivers.blocks import Span
 from drivers.contract import KeyMistake, Keys, PointKeys, Seconds
+from drivers.modbus.blocks import Span
 
 Table = Literal["coil", "discrete", "input", "holding"]
 TABLES: tuple[Table, ...] = ("coil", "discrete", "input", "holding")

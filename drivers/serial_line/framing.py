@@ -11,8 +11,8 @@ from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
 
-from drivers.checksum import Checksum
 from drivers.contract import KeyMistake, Keys, Seconds
+from drivers.serial_line.checksum import Checksum
 
 
 def octets(text: str) -> bytes:

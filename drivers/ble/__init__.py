@@ -26,15 +26,16 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from drivers import ble_keys, bthome
-from drivers.adverts import UNMEASURED, Advert, AdvertSource, Scan, StandIn, Told, full_uuid
-from drivers.ble_keys import STAND_IN, BusKeys, DeviceKeys, PointKeys, SampleKeys, is_peripheral
-from drivers.broadcaster import Broadcaster, Spoken
+from drivers.ble import bthome
+from drivers.ble import keys as ble_keys
+from drivers.ble.adverts import UNMEASURED, Advert, AdvertSource, Scan, StandIn, Told, full_uuid
+from drivers.ble.broadcaster import Broadcaster, Spoken
+from drivers.ble.keys import STAND_IN, BusKeys, DeviceKeys, PointKeys, SampleKeys, is_peripheral
 from drivers.contract import BusSpec, Complaint, DeviceFault, DeviceSpec, Hear, NoValue, Outcome, Tell
 from drivers.layout import MISSING, Field, compile_field
 
 if TYPE_CHECKING:
-    from drivers.bluez import Link, Radio
+    from drivers.ble.bluez import Link, Radio
 
 
 class _Peripheral:
@@ -117,7 +118,7 @@ class BleBus:
             self._remark("stand-in", f"hears no radio: its adverts come from a stand-in, by the socket {path}")
             return StandIn(path, lambda text: self._remark("no advert", text)), None
 
-        from drivers.bluez import Radio  # bleak takes 6 MB: only a hub that uses Bluetooth pays for it
+        from drivers.ble.bluez import Radio  # bleak takes 6 MB: only a hub that uses Bluetooth pays for it
 
         passive = keys.scanning == "passive" or (keys.scanning == "auto" and not list(ble_keys.only_active(spec.devices)))
         patterns = ble_keys.patterns(spec.devices) if passive else []
