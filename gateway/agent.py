@@ -10,7 +10,7 @@ The disk is reached by one thread only: a slow card never delays a poll.
 import asyncio
 import random
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from gateway.clock import Clock, SystemClock, week_time
 from gateway.config import ConfigError, load
 from gateway.config.model import Config
 from gateway.config.units import convert
+from gateway.control import Control
 from gateway.diagnosis.contract import Change
 from gateway.diagnosis.engine import Engine
 from gateway.outbox import Outbox
@@ -289,6 +290,16 @@ class Hub:
             hung = overdue
             await asyncio.sleep(notifier.watchdog_s / 3 or ALARMS)
 
+    # ------------------------------------------------------------ what commands on this machine ask
+
+    def history(self, _question: Mapping[str, Any]) -> Iterator[str]:
+        """The remembered past of every watched point, as a table that `canary replay` reads; see gateway/replay/history.py."""
+        yield "timestamp,device,point,value"
+        for batch in self.engine.past():
+            stamp = self._clock.utc(batch.at).isoformat(timespec="milliseconds")
+            for reading in batch:
+                yield f"{stamp},{batch.device},{reading.point},{reading.value}"
+
     # ------------------------------------------------------------ another config
 
     async def reload(self, config: Config) -> None:
@@ -344,7 +355,7 @@ async def serve(path: Path) -> None:
             loop.add_signal_handler(number, stop.set)
         reloading = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, reloading.set)
-        async with asyncio.TaskGroup() as group:
+        async with Control(Path(config.hub.state), {"history": hub.history}), asyncio.TaskGroup() as group:
             reloader = group.create_task(_reload_on(reloading, hub, path, notifier), name="reload")
             await hub.run(stop, notifier)
             reloader.cancel()

@@ -7,8 +7,10 @@ import sqlite3
 import msgspec
 import pytest
 
+from gateway.cli import main
 from gateway.clock import SystemClock
 from gateway.config.model import Uplink
+from gateway.control import Control, ControlError, ask
 from gateway.demo import modbus_machine
 from gateway.moments import from_wire
 from gateway.uplink import listen
@@ -235,3 +237,29 @@ async def test_the_watchdog_is_fed_while_the_hub_works(setting):
         await hub.until("WATCHDOG=1")
         hub.told.clear()
         await hub.until("WATCHDOG=1")
+
+
+async def test_what_the_hub_remembers_can_be_replayed(setting, capsys):
+    async with HubProcess(setting.path) as hub:
+        await hub.until("online")
+        setting.freezer.temp = -10.0
+        await setting.moment()
+        assert await asyncio.to_thread(main, ["history", "--config", str(setting.path)]) == 0
+    dump = setting.folder / "dump.csv"
+    dump.write_text(capsys.readouterr().out)
+    assert main(["replay", str(setting.path), str(dump), "--brief"]) == 0
+    assert "above -15 °C" in capsys.readouterr().out
+
+
+def test_where_no_hub_runs_that_is_one_clear_line(tmp_path, capsys):
+    path = tmp_path / "hub.toml"
+    path.write_text(CONFIG.format(state=tmp_path / "state", mqtt=1, modbus=1, limit="1 °C"))
+    assert main(["history", "--config", str(path)]) == 1
+    assert "no hub is running" in capsys.readouterr().err
+
+
+async def test_a_question_that_nobody_knows_is_answered_as_such(tmp_path):
+    async with Control(tmp_path, {"known": lambda _: iter(["yes"])}):
+        assert await asyncio.to_thread(lambda: list(ask(tmp_path, do="known"))) == ["yes"]
+        with pytest.raises(ControlError, match="known: known"):
+            await asyncio.to_thread(lambda: list(ask(tmp_path, do="nonsense")))

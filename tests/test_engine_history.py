@@ -123,3 +123,18 @@ def test_a_history_goes_on_after_a_restart(past: list[tuple[float, Outcome]], cu
         heir.add(at, (value,))
     for since in (0.0, at / 2, at):
         assert heir.evidence(0, "", since, at) == whole.evidence(0, "", since, at)
+
+
+def test_the_past_as_a_whole_is_in_order_and_holds_the_extremes_and_the_latest():
+    """What `canary history` prints, and `canary replay` reads."""
+    history = History(2)
+    values = [(float(at), (math.sin(at / 500) * 10, float(at % 7))) for at in range(0, 40_000, 10)]
+    for at, row in values:
+        history.add(at, row)
+    past = list(history.past())
+    times = [at for at, _ in past]
+    assert times == sorted(times)
+    assert times[-1] == values[-1][0]
+    for column in (0, 1):
+        assert min(row[column] for _, row in past) == min(row[column] for _, row in values)
+        assert max(row[column] for _, row in past) == pytest.approx(max(row[column] for _, row in values))

@@ -10,7 +10,7 @@ Promises
 
 import heapq
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from drivers.contract import Batch, NoValue, Outcome
@@ -283,6 +283,25 @@ class Engine:
         """The newest reading of a point and its time; None where there has been none."""
         column = self._columns.get(point_id)
         return column.last() if column else None
+
+    def past(self) -> Iterator[Batch]:
+        """What is remembered of all watched points, in the order of time; see `History.past`. What was no number is left out."""
+        return heapq.merge(
+            *(
+                self._remembered(name, plan)
+                for name, device in self._devices.items()
+                for plan in device.plans.values()
+                if plan.history
+            ),
+            key=lambda batch: batch.at,
+        )
+
+    @staticmethod
+    def _remembered(device: str, plan: Plan) -> Iterator[Batch]:
+        assert plan.history
+        for at, row in plan.history.past():
+            known = [(name, value) for name, value in zip(plan.points, row, strict=True) if math.isfinite(value)]
+            yield Batch(device, at, tuple(name for name, _ in known), tuple(value for _, value in known))
 
     def open_episodes(self) -> list[OpenEpisode]:
         """What has been opened and not yet closed, in the order of rules and points."""

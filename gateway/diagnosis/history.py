@@ -75,6 +75,12 @@ class Tier:
             return spreads
         return [low + spread if spread >= 0 else -INFINITE for low, spread in zip(lows, spreads, strict=True)]
 
+    def rows(self) -> Iterator[tuple[float, Sequence[float], Sequence[float]]]:
+        """Beginning, minima and maxima of each bucket, in the order of time."""
+        for place, start in enumerate(self.starts):
+            part = slice(place * self.width, (place + 1) * self.width)
+            yield start, self.lows[part], self._highs(self.lows[part], self.spreads[part])
+
     def samples(self, column: int) -> Iterator[Sample]:
         """One column, in the order of time."""
         lows, spreads = self.lows[column :: self.width], self.spreads[column :: self.width]
@@ -198,6 +204,23 @@ class History:
             if best and best[0].at <= since - LEAD * (at - since):
                 break
         return thin(best, unit)
+
+    def past(self) -> Iterator[tuple[float, Sequence[float]]]:
+        """Times and rows as far back as anything is remembered, oldest first, each stretch in the finest steps that are left of it.
+
+        Of a bucket there are the minima, and half its length later the maxima. Not finite where there was no number.
+        """
+        self._fold()
+        first_row = self._rows[0][0] if self._rows else INFINITE
+        firsts = [tier.starts[0] if tier.starts else INFINITE for tier in self._tiers]
+        for place, tier in reversed(list(enumerate(self._tiers))):
+            until = min([first_row, *firsts[:place]])
+            for start, lows, highs in tier.rows():
+                if start < until:
+                    yield start, lows
+                if start + tier.length / 2 < until:
+                    yield start + tier.length / 2, highs
+        yield from self._rows
 
     # ------------------------------------------------------------ across a restart
 
