@@ -11,7 +11,7 @@ demo: .venv/ready  ## a minute with simulated machines: readings in, moments out
 	@$(BIN)/canary demo $(ARGS)
 
 test: .venv/ready-test  ## everything: style, types, tests
-	@.ci/provide mosquitto mosquitto_sub dbus-daemon
+	@.ci/provide mosquitto mosquitto_sub dbus-daemon strace
 	@[ "$$(id -u)" != 0 ] || .ci/provide systemd-nspawn mmdebstrap  # the service's own test; without root it is skipped
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
