@@ -75,10 +75,10 @@ class Normal:
 
     # ------------------------------------------------------------ readings
 
-    def take(self, at: float, local: float | None, value: float, steps: float) -> float:
+    def take(self, at: float, half_hour: int | None, value: float, steps: float) -> float:
         """Learn a reading that comes `steps` steps after the last; returns how surprising it is (0: not at all).
 
-        `local` is the local time of the week (s), None where it is not known.
+        `half_hour` is which of the week it is by local time, None where that is not known.
         """
         self.count = count = self.count + 1
         if count == 1:
@@ -98,9 +98,9 @@ class Normal:
         self.independence.learn(clipped, rate)
         log_count = math.log(count)
         best, self.view = self._judge(self._views(value, apart, clipped, bound, steps), rate, log_count)
-        if local is not None:
+        if half_hour is not None:
             shown = self.level + self.means[0] if self.fast else value
-            odd = self.rhythm.judge(local, shown, size, bound, rate, at - self.began, count, log_count)
+            odd = self.rhythm.judge(half_hour, shown, size, bound, rate, at - self.began, count, log_count)
             if odd > best:
                 best, self.view = odd, len(self.records) - 1
         return best
@@ -194,9 +194,9 @@ class Normal:
         """How many readings a view goes back."""
         return self.scales[view] if view < len(self.scales) else 1
 
-    def usual(self, local: float | None) -> tuple[float, float, bool]:
+    def usual(self, half_hour: int | None) -> tuple[float, float, bool]:
         """The range where nine readings of ten lie, and whether that is known for this time of day."""
-        known = self.rhythm.usual(local) if local is not None else None
+        known = self.rhythm.usual(half_hour) if half_hour is not None else None
         middle, spread = known or (self.level, self.spread)
         low, high = middle - 2.0 * spread, middle + 2.0 * spread
         if self.fast or known:

@@ -47,13 +47,13 @@ class Rhythm:
         self.record = Record(GAP, FLOOR, PENALTY)
 
     def judge(
-        self, local: float, value: float, apart: float, bound: float, rate: float, age: float, count: int, log: float
+        self, half_hour: int, value: float, apart: float, bound: float, rate: float, age: float, count: int, log: float
     ) -> float:
-        """Learn a value read at a local time of the week; returns how surprising it is at this time of day.
+        """Learn a value read in a half hour of the week; returns how surprising it is at this time of day.
 
         `apart` and `bound` are the size of its plain departure and what a size is clipped to; `age` is since the first reading.
         """
-        index = int(local // BIN) % BINS
+        index = half_hour % BINS
         seen = self.count[index]
         mean, distance = self.mean[index], self.spread[index]
         residual = value - mean
@@ -83,9 +83,9 @@ class Rhythm:
         """Whether the profile says much about what the point does."""
         return self.residual < GAIN * self.plain
 
-    def usual(self, local: float) -> tuple[float, float] | None:
-        """Mean and mean distance at a local time of the week; None where it is not known."""
-        index = int(local // BIN) % BINS
+    def usual(self, half_hour: int) -> tuple[float, float] | None:
+        """Mean and mean distance in a half hour of the week; None where it is not known."""
+        index = half_hour % BINS
         if self.count[index] <= ENOUGH or not self.explains():
             return None
         return self.mean[index], max(self.spread[index], LEAST * self.residual)

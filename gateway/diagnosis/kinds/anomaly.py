@@ -25,6 +25,7 @@ from drivers.contract import Outcome, Seconds, Value
 from gateway.diagnosis.contract import STATE, Phase, PointInfo, RuleKeys
 from gateway.diagnosis.normal import WARM, Normal
 from gateway.diagnosis.pace import Pace
+from gateway.diagnosis.rhythm import BIN
 from gateway.diagnosis.watch import ANYTHING, NEVER, Rule, ToUnit, Verdict, Watch, all_of, matching
 from gateway.diagnosis.words import duration, number, span
 
@@ -89,7 +90,9 @@ class Departure(NamedTuple):
 class Anomaly(Watch):
     """Watches one point, alone or as an eye of `Jointly`."""
 
-    __slots__ = ("absent", "departure", "ended", "group", "normal", "pace", "returned_at", "threshold")
+    __slots__ = (
+        *("absent", "departure", "ended", "group", "half_hour", "half_hour_ends", "normal", "pace", "returned_at", "threshold"),
+    )
 
     LEARNS = True
 
@@ -100,6 +103,8 @@ class Anomaly(Watch):
         self.pace = Pace()
         self.normal: Normal | None = None  # None while the pace is not known
         self.returned_at = -NEVER
+        self.half_hour: int | None = None  # of the week, by local time, and when it ends
+        self.half_hour_ends = -NEVER
         self.departure: Departure | None = None
         self.ended = "by itself"
         self.threshold = self.keys.surprise
@@ -143,7 +148,7 @@ class Anomaly(Watch):
         if due is None:
             return
         steps, value = due
-        surprise = normal.take(at, self.sight.local(at), value, steps)
+        surprise = normal.take(at, self._half_hour(at), value, steps)
         if normal.away >= 0:
             self._follow(normal, value, at)
         elif surprise > self.threshold and normal.count > self.needed:
@@ -151,6 +156,15 @@ class Anomaly(Watch):
                 self._leave(normal, value, at, surprise)
         elif pace.changed:
             self.pace, self.normal = Pace(), None
+
+    def _half_hour(self, at: float) -> int | None:
+        if at >= self.half_hour_ends:
+            local = self.sight.local(at)
+            if local is None:
+                return None
+            self.half_hour = int(local // BIN)
+            self.half_hour_ends = at + BIN - local % BIN
+        return self.half_hour
 
     def _leave(self, normal: Normal, value: float, at: float, surprise: float) -> None:
         self.departure = self._describe(normal, value, at, surprise)
@@ -181,7 +195,7 @@ class Anomaly(Watch):
     def _describe(self, normal: Normal, value: float, at: float, surprise: float) -> Departure:
         """The departure that the last reading began."""
         record, view = normal.records[normal.view], normal.named(normal.view)
-        low, high, hourly = normal.usual(self.sight.local(at))
+        low, high, hourly = normal.usual(self._half_hour(at))
         mean = normal.level + record.value
         return Departure(
             view=view,
@@ -261,6 +275,7 @@ class Anomaly(Watch):
             "pace": self.pace.state(),
             "normal": self.normal.state() if self.normal else None,
             "returned_at": None if self.returned_at == -NEVER else self.returned_at,
+            "half_hour": [self.half_hour, self.half_hour_ends] if self.half_hour is not None else None,
             "departure": self.departure,
             "ended": self.ended,
         }
@@ -273,6 +288,9 @@ class Anomaly(Watch):
             self.normal.restore(memory["normal"], shift)
             self.group.absent += self.normal.away >= 0
         self.returned_at = -NEVER if memory["returned_at"] is None else memory["returned_at"] + shift
+        if memory["half_hour"] is not None:
+            self.half_hour, ends = memory["half_hour"]
+            self.half_hour_ends = ends + shift
         self.departure = memory["departure"] and Departure(*memory["departure"])
         self.ended = memory["ended"]
 
