@@ -268,7 +268,9 @@ class Hub:
         return f"STATUS=devices: {len(self._config.devices)}, rules: {len(self._config.rules)}"
 
     def _facts(self) -> moments.Hub:
-        return moments.Hub(clock="synced" if self._clock.synced() else "unsynced", version=__version__)
+        if self._clock.synced():
+            return moments.Hub(clock="synced", version=__version__)
+        return moments.Hub(clock="unsynced", version=__version__, timeline=self._clock.timeline)
 
     def _vitals(self) -> Mapping[str, Any]:
         states = [state for poller in self.pollers.values() for state in poller.states().values()]

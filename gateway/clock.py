@@ -90,6 +90,7 @@ class VirtualClock:
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._start = start.timestamp()
         self._now = 0.0
+        self.trusted = True
 
     def now(self) -> float:
         """Seconds since the start of this virtual time."""
@@ -100,8 +101,12 @@ class VirtualClock:
         return datetime.fromtimestamp(self._start + at, UTC)
 
     def synced(self) -> bool:
-        """Virtual time is right by definition."""
-        return True
+        """As `trusted` says."""
+        return self.trusted
+
+    def leap(self, seconds: float) -> None:
+        """The wall clock is set; no time passes."""
+        self._start += seconds
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""

@@ -23,6 +23,7 @@ from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
 from drivers.contract import NoValue, Value
+from gateway.clock import Clock
 from gateway.diagnosis import contract
 from gateway.diagnosis.contract import Change, Kind, Phase, RuleKeys, Severity
 
@@ -97,17 +98,25 @@ class Desk(Wire, frozen=True, kw_only=True):
 
 
 class Hub(Wire, frozen=True, kw_only=True):
-    """The hub when the moment was made; times of a moment made with an unsynced clock are not to be trusted."""
+    """The hub when the moment was made.
 
-    clock: Literal["synced", "unsynced"]
+    clock:    "synced", or "unsynced": its times are not to be trusted; "corrected": they were not, but have been put right since.
+    timeline: names the hub's own timeline, where the clock was unsynced; `at` is when on it (s). Two moments of one timeline are
+              as far apart as their `at`, whatever their times say.
+    """
+
+    clock: Literal["synced", "unsynced", "corrected"]
     version: str
+    timeline: str = ""
+    at: float | None = None
 
 
 class Account(Wire, frozen=True, kw_only=True):
     """What happened, why the hub thinks so, and who should act: the `data` of a moment.
 
     `seq` has no gaps within one `generation` of the hub's store, except for moments that were dropped and counted. `since` is
-    when the condition began. `because` is what was compared with what. `how` is said of a closed episode only.
+    when the condition began. `because` is what was compared with what. `how` is said of a closed episode only. `counts` are numbers
+    of moments that were not told one by one, by their rule or by the reason why not; of kind `hub` only.
     """
 
     seq: Annotated[int, Meta(ge=0)]
@@ -126,6 +135,7 @@ class Account(Wire, frozen=True, kw_only=True):
     how: str = ""
     forecast: Forecast | None = None
     evidence: Evidence | None = None
+    counts: dict[str, int] = {}
     owner: Owner
     desk: Desk | None = None
     caused_by: str = ""
@@ -190,7 +200,7 @@ def compose(
             owner=owner,
             desk=desk if desk.name or desk.contact else None,
             caused_by=caused_by,
-            hub=hub,
+            hub=hub if hub.clock == "synced" else replace(hub, at=round(change.at, 3)),
         ),
     )
 
@@ -201,8 +211,13 @@ def numbered(moment: Moment, generation: str, seq: int) -> Moment:
     return replace(moment, id=f"{hub_id}/{generation}/{seq:08d}", data=replace(moment.data, seq=seq, generation=generation))
 
 
+Class = Literal["critical", "warning", "info", "digest"]
+CLASSES: tuple[Class, ...] = ("critical", "warning", "info", "digest")
+"""Of moments that wait: the first is sent first and dropped last. "digest" is what is good to know and asks nothing of anybody."""
+
+
 def rank(moment: Moment) -> int:
-    """How soon a moment may be dropped when there is no room for all: 0 is dropped last, 3 first."""
+    """The place of the moment's class in `CLASSES`."""
     if moment.data.severity == "critical":
         return 0
     if moment.data.kind in {"milestone", "insight", "digest"}:
@@ -326,6 +341,24 @@ def to_wire(moment: Moment) -> bytes:
     return next(wire for wire in map(_encode, _smaller(moment)) if len(wire) <= MAX_BYTES)
 
 
+def restamped(wire: bytes, clock: Clock) -> bytes:
+    """The same moment with its times put right, where it was made before the clock was trusted, and the clock is trusted now.
+
+    As it is where that cannot be done: the machine has started anew since, so nobody knows how long ago it was.
+    """
+    if b'"clock":"unsynced"' not in wire or not clock.synced():
+        return wire
+    moment = from_wire(wire)
+    data, hub = moment.data, moment.data.hub
+    if hub.at is None or hub.timeline != clock.timeline:
+        return wire
+    time = _second(clock.utc(hub.at))
+    shift = time - moment.time
+    evidence = data.evidence and replace(data.evidence, from_=data.evidence.from_ + shift)
+    put_right = replace(data, since=data.since + shift, evidence=evidence, hub=replace(hub, clock="corrected"))
+    return to_wire(replace(moment, time=time, data=put_right))
+
+
 def from_wire(wire: bytes) -> Moment:
     """The moment that these bytes say. Raises `msgspec.DecodeError` for anything else."""
     return _decoder.decode(wire)
@@ -359,6 +392,8 @@ def _edited(moment: Moment, edit: Callable[[str], str]) -> Moment:
             return edit(value)
         if isinstance(value, tuple):
             return tuple(map(walk, value))
+        if isinstance(value, dict):
+            return {walk(key): count for key, count in value.items()}
         if isinstance(value, Struct):
             return replace(value, **{name: walk(getattr(value, name)) for name in value.__struct_fields__})
         return value

@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import aiomqtt
@@ -36,6 +37,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from gateway.clock import Clock
 from gateway.config import model
 from gateway.dial import UplinkFault, dial
+from gateway.moments import restamped
 from gateway.outbox import Outbox
 from gateway.store import StoreError
 
@@ -160,7 +162,7 @@ class Uplink:
             room = link.window - len(link.in_flight) - len(link.taken)
             if settled and room > 0:
                 for entry in await post.call(post.outbox.peek, room, link.unsettled()):
-                    link.send(self._moments, entry.seq, entry.wire)
+                    link.send(self._moments, entry.seq, restamped(entry.wire, self._clock))
             await link.news(wake, None if settled else DISK_PAUSE)
 
     async def _settle(self, link: "_Link", post: "_Post") -> bool:
@@ -172,7 +174,7 @@ class Uplink:
                 del link.taken[: len(taken)]
             for seq, reason in refused:
                 log.warning("the broker refuses a moment for good", seq=seq, reason=reason)
-                await post.call(lambda seq=seq: post.outbox.ack([seq], refused=True))
+                await post.call(partial(post.outbox.ack, [seq], refused=reason))
                 link.refused.remove((seq, reason))
         except StoreError as error:
             if str(error) not in self._told:
@@ -282,7 +284,7 @@ class _Link(aiomqtt.Client):
                 self._client._sock_close()  # noqa: SLF001
 
     async def _wait_for(self, fut: Awaitable[Result], timeout: float | None) -> Result:  # noqa: ASYNC109  (aiomqtt's signature)
-        """As aiomqtt does it, but for `asyncio.wait_for`: before Python 3.12 that loses a cancellation that comes with the answer."""
+        """As aiomqtt does, but for `asyncio.wait_for`: before Python 3.12 that loses a cancellation that comes with the answer."""
         try:
             async with asyncio.timeout(self.timeout if timeout is None else timeout):
                 return await fut
