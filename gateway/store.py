@@ -4,9 +4,11 @@ Promises
 - What a transaction wrote is on the disk when it has returned (WAL, `synchronous=FULL`): it survives SIGKILL and a power cut.
 - A transaction happens whole or not at all; transactions within one another are one.
 - A full disk raises `DiskFullError` and changes nothing; the next transaction works as soon as there is space again.
-- A file that SQLite finds corrupt is set aside as `<name>.corrupt` (one is kept, for support) and a new one begun, so that the hub
-  starts. Every file has a `generation` of its own, drawn by lot, which is part of each id that is counted here: ids never repeat,
-  even when the file was lost and counting begins again.
+- A file that SQLite finds corrupt is set aside and a new one begun, so that the hub starts. What can be read of it is read
+  (`salvage`), after a crash in between too; then it is kept as `<name>.corrupt`, for support, over the one of an earlier time.
+- A file in which damage shows only at work is looked through as a whole at the next start.
+- Every file has a `generation` of its own, drawn by lot, which is part of each id that is counted here: ids never repeat, even when
+  the file was lost and counting begins again.
 - One process at a time: a second one is refused (`StoreBusyError`).
 
 Little is written, because the card under a Pi wears. Measured for a moment of 1.5 kB that is put and later deleted: pages of 1 KiB
@@ -21,8 +23,10 @@ is open in one makes the others wait.
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,6 +35,8 @@ PAGE = 1024  # bytes; see above
 LOG_PAGES = 1024  # the log is copied into the database when it holds so many
 LOG_KEPT = 4 * 2**20  # bytes that the log may keep on the disk after a burst
 FORMAT = 1
+MOST_FAILURES = 20_000  # reads that may fail while a damaged file is salvaged: a second or two, and
+HOPELESS = 500  # before anything is found
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """The 32 signs of Crockford's base 32: no I, L, O or U, so that nothing is misread or misheard."""
@@ -54,12 +60,16 @@ def new_generation() -> str:
 
 
 class Store:
-    """An open store; a context manager that closes it. `set_aside` says why an older file was set aside, "" if none was."""
+    """An open store; a context manager that closes it.
+
+    set_aside: why an older file was set aside just now, "" if none was. commits: transactions that have written; each is one sync.
+    """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, generation: str, set_aside: str) -> None:
         self.path = path
         self.generation = generation
         self.set_aside = set_aside
+        self.commits = 0
         self._connection = connection
         self._lock = threading.RLock()
 
@@ -72,15 +82,18 @@ class Store:
         set_aside = ""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if _beside(path, DAMAGED).exists() and not path.exists():  # a crash between two steps of `_move`
+                _move_log(path, _beside(path, DAMAGED))
             try:
                 connection = _connect(path)
             except sqlite3.DatabaseError as error:
                 if not _corrupt(error):
                     raise
-                set_aside = f"{path} was corrupt ({error}); it is kept as {_set_aside(path).name}"
+                set_aside = f"{path} was corrupt ({error}); it is kept as {_beside(path, KEPT).name}"
+                _move(path, _beside(path, DAMAGED))
                 connection = _connect(path)
             try:
-                return cls(path, connection, _prepare(connection, generation), set_aside)
+                return cls(path, connection, _prepare(connection, generation, set_aside), set_aside)
             except BaseException:
                 connection.close()
                 raise
@@ -95,6 +108,7 @@ class Store:
             if connection.in_transaction:
                 yield
                 return
+            before = connection.total_changes
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 yield
@@ -103,16 +117,28 @@ class Store:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 if isinstance(error, sqlite3.Error):
+                    if isinstance(error, sqlite3.DatabaseError) and _corrupt(error):
+                        self._suspect()
                     raise _named(error, self.path) from error
                 raise
+            self.commits += connection.total_changes > before
 
     def execute(self, sql: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         """One statement, inside a transaction."""
         return self._connection.execute(sql, values)
 
-    def execute_many(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
+    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """One statement for each row, inside a transaction."""
         self._connection.executemany(sql, rows)
+
+    def recall(self, name: str) -> str:
+        """What was remembered under a name, "" if nothing; inside a transaction."""
+        row = self.execute("SELECT value FROM remembered WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep a short text under a name; inside a transaction. All of them share a page, so that one write is as good as many."""
+        self.execute("INSERT OR REPLACE INTO remembered VALUES (?, ?)", (name, value))
 
     def close(self) -> None:
         """Copy the log into the database and let go of the file."""
@@ -123,6 +149,84 @@ class Store:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    # ------------------------------------------------------------ after damage
+
+    @property
+    def damaged(self) -> bool:
+        """Whether there is a file that was set aside and not yet salvaged; inside a transaction."""
+        return _beside(self.path, DAMAGED).exists() and not self.recall(SALVAGED)
+
+    def salvage(self, table: str, key: str, columns: str) -> list[list[Any]]:
+        """The rows of a table that can still be read in the damaged file, by ascending key (an integer).
+
+        Belongs in one transaction with whatever keeps them and with `salvaged`, so that a crash loses nothing and doubles nothing.
+        """
+        with closing(sqlite3.connect(_beside(self.path, DAMAGED), isolation_level=None)) as connection:
+            with suppress(sqlite3.Error):
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+                connection.execute("PRAGMA writable_schema = ON")  # else nothing is read of a file that was cut short
+            return _readable(connection, table, key, columns)
+
+    def salvaged(self) -> None:
+        """Note, inside the transaction, that all that is wanted of the damaged file is here."""
+        self.remember(SALVAGED, "yes")
+
+    def keep_damaged(self) -> None:
+        """Give the damaged file the name under which it is kept; after the transaction."""
+        damaged = _beside(self.path, DAMAGED)
+        if damaged.exists():
+            with suppress(OSError):  # on a disk that takes nothing: then at the next start
+                _move(damaged, _beside(self.path, KEPT))
+
+    def _suspect(self) -> None:
+        with suppress(OSError):
+            _beside(self.path, SUSPECT).touch()
+
+
+DAMAGED, KEPT, SUSPECT = ".damaged", ".corrupt", ".suspect"
+"""Endings of files beside the store: set aside and to be salvaged; salvaged and kept; an empty one that says to look closely."""
+
+SALVAGED = "salvaged"  # remembered, with some text
+SET_ASIDE = "set aside"  # remembered: why an older file was, until that has been told
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+def _move(path: Path, target: Path) -> None:
+    """Move a database over another: first the file, because without its log it is an older one, in which numbers repeat."""
+    for suffix in ("-wal", ""):
+        Path(f"{target}{suffix}").unlink(missing_ok=True)
+    path.rename(target)
+    _move_log(path, target)
+
+
+def _move_log(path: Path, target: Path) -> None:
+    with suppress(FileNotFoundError):
+        Path(f"{path}-wal").rename(f"{target}-wal")
+
+
+def _readable(connection: sqlite3.Connection, table: str, key: str, columns: str) -> list[list[Any]]:
+    """Rows that can be read: ranges of keys in which reading fails are halved, the widest first, down to single keys."""
+    found: list[tuple[Any, ...]] = []
+    failures = 0
+    ranges = deque([(-(2**40), 2**40)])
+    with suppress(sqlite3.Error):  # narrower where its ends can be read
+        lowest, highest = connection.execute(f"SELECT min({key}), max({key}) FROM {table}").fetchone()  # noqa: S608
+        ranges = deque([(lowest or 0, highest or 0)])
+    while ranges and failures < (MOST_FAILURES if found else HOPELESS):
+        low, high = ranges.popleft()
+        try:
+            some = connection.execute(f"SELECT {key}, {columns} FROM {table} WHERE {key} BETWEEN ? AND ?", (low, high))  # noqa: S608
+            found += some.fetchall()
+        except sqlite3.Error:
+            failures += 1
+            if low < high:
+                middle = (low + high) // 2
+                ranges += [(low, middle), (middle + 1, high)]
+    return [row for _, *row in sorted(found, key=itemgetter(0))]
 
 
 # ---------------------------------------------------------------- opening
@@ -142,20 +246,22 @@ def _connect(path: Path) -> sqlite3.Connection:
             "temp_store = MEMORY",
         ):
             connection.execute(f"PRAGMA {setting}")
-        _check(connection)
+        _check(connection, _beside(path, SUSPECT))
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _check(connection: sqlite3.Connection) -> None:
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+def _check(connection: sqlite3.Connection, suspect: Path) -> None:
+    """The quick check does not see an index that has lost its table; the full one does, and takes some times as long."""
+    (verdict,) = connection.execute(f"PRAGMA {'integrity' if suspect.exists() else 'quick'}_check(1)").fetchone()
+    suspect.unlink(missing_ok=True)
     if verdict != "ok":
         raise sqlite3.DatabaseError(verdict)
 
 
-def _prepare(connection: sqlite3.Connection, generation: Callable[[], str]) -> str:
+def _prepare(connection: sqlite3.Connection, generation: Callable[[], str], set_aside: str) -> str:
     """Begin a new file, or read what an old one is."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > FORMAT:
@@ -164,24 +270,18 @@ def _prepare(connection: sqlite3.Connection, generation: Callable[[], str]) -> s
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("CREATE TABLE IF NOT EXISTS store (generation TEXT NOT NULL)")
         connection.execute("INSERT INTO store VALUES (?)", (generation(),))
+        connection.execute("CREATE TABLE IF NOT EXISTS remembered (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+        connection.execute("INSERT INTO remembered VALUES (?, ?)", (SET_ASIDE, set_aside))
         connection.execute(f"PRAGMA user_version = {FORMAT}")
         connection.execute("COMMIT")
     return str(connection.execute("SELECT generation FROM store").fetchone()[0])
 
 
 def _corrupt(error: sqlite3.DatabaseError) -> bool:
-    """Also for an error of our own, which has no code: that of the check."""
+    """Also for an error of our own, which has no code: that of the check. A card that cannot read a page any more has lost it."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    return code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-def _set_aside(path: Path) -> Path:
-    """Move the file and its log away, over those of an earlier time."""
-    kept = path.with_name(path.name + ".corrupt")
-    for suffix in ("-wal", ""):
-        with suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").rename(f"{kept}{suffix}")
-    return kept
+    unreadable = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
+    return code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB} or code in unreadable
 
 
 def _named(error: sqlite3.Error | OSError, path: Path) -> StoreError:

@@ -28,12 +28,14 @@ def change(**facts: Any) -> Change:
     return Change(**(given | facts))
 
 
-def moment(number: int = 0, *, says: str = "something", severity: str = "warning", kind: str = "problem") -> moments.Moment:
+def moment(
+    number: int = 0, *, says: str = "something", severity: str = "warning", kind: str = "problem", phase: str = "opened"
+) -> moments.Moment:
     """A moment without a place in the sequence; `number` is in its case, so that it is known again."""
     return moments.Moment(
         id="",
         source="/hubs/hub-0042",
-        type=f"canary.{kind}.opened.v1",
+        type=f"canary.{kind}.{phase}.v1",
         subject="freezer-1/core_temp",
         time=START,
         data=moments.Account(
@@ -41,7 +43,7 @@ def moment(number: int = 0, *, says: str = "something", severity: str = "warning
             generation="",
             case=f"hub-0042-{number}",
             kind=kind,
-            phase=Phase.OPENED,
+            phase=Phase(phase),
             severity=severity,
             rule=moments.Rule(id="freezer-warm", kind="threshold", version="0"),
             says=says,
