@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test quick bench format lock clean
+.PHONY: help demo test quick bench score ledger reference format lock clean
 
 help:  ## list the tasks
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
@@ -26,6 +26,14 @@ quick: .venv/ready-test  ## for every save: style, types and the tests that need
 bench: .venv/ready-test  ## measured figures beside the budgets
 	@.ci/provide mosquitto
 	@cd tests && ../$(BIN)/python -m bench $(ARGS)
+
+score: .venv/ready-test  ## the diagnosis on recorded data in ../shared, as shipped, blind
+	@$(BIN)/python ../shared/data/diagnosis/score.py ../shared/data/diagnosis --plugin tests.yardstick:make --blind --affine 7 $(ARGS)
+
+reference: .venv/ready-test  ## renew the schemas and config/README.md from the types
+	@$(BIN)/python -m gateway.config.schema > config/hub.schema.json
+	@$(BIN)/python -m gateway.config.reference config/README.md
+	@$(BIN)/python -c 'import pathlib, gateway.moments as m; pathlib.Path("config/moment.schema.json").write_bytes(m.schema())'
 
 format: .venv/ready-test  ## lay the code out
 	@$(BIN)/ruff format .
