@@ -7,11 +7,17 @@ every key at its default: the same for all series. Changes become the scorer's a
 and the standing forecast, which a view of the hub shows, is told beside them without being a moment.
 """
 
+import importlib.util
 import re
+import site
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+if importlib.util.find_spec("msgspec") is None:  # the scorer was started by another Python than that of `make`
+    for packages in Path(__file__).parent.parent.glob(".venv/lib/python*/site-packages"):
+        site.addsitedir(str(packages))
 
 from drivers.contract import Batch, NoValue
 from gateway.config.units import convert
