@@ -129,6 +129,7 @@ def _parts(engine: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     now = engine["now"]
     yield "engine", {"version": engine["version"]}
     yield "voids", engine["voids"]
+    yield "telling", engine["telling"]
     yield "plans", [[plan["device"], plan["points"]] for plan in engine["plans"]]
     # Of a device that is read all the time the last reading is as old as the save; to write it down each time would wear the card.
     yield "seen", [None if now - plan["at"] < RECENT else plan["at"] for plan in engine["plans"]]
@@ -151,4 +152,5 @@ def _whole(parts: Mapping[str, Any], at: float) -> dict[str, Any]:
         {"device": device, "points": points, "at": at if seen is None else seen, "history": None}
         for (device, points), seen in zip(parts["plans"], parts["seen"], strict=True)
     ]
-    return {"version": parts["engine"]["version"], "now": at, "rules": rules, "plans": plans, "voids": parts["voids"]}
+    rest = {part: parts[part] for part in ("voids", "telling")}
+    return {"version": parts["engine"]["version"], "now": at, "rules": rules, "plans": plans, **rest}

@@ -101,9 +101,10 @@ def test_only_what_changed_is_written(store):
 
 def plain(entries, now=0.0):
     return {
-        "version": 1,
+        "version": 2,
         "now": now,
         "voids": {},
+        "telling": {},
         "plans": [],
         "rules": {"learns": {"kind": "anomaly", "keys": "x", "points": entries}},
     }

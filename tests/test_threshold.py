@@ -140,7 +140,7 @@ def test_two_limits_in_one_rule_each_speak_for_themselves() -> None:
     story = Story(rule("threshold", above=25, below=18), unit="°C").read(every(1, [20, 17, 19, 26, 20]))
     assert [change.says for change in story.told if change.phase.value == "opened"] == [
         "d x is 17 °C, below 18 °C.",
-        "d x is 26 °C, above 25 °C.",
+        "d x is 26 °C, above 25 °C. The second time in 2 s.",
     ]
 
 

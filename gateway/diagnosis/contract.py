@@ -15,6 +15,9 @@ from gateway.diagnosis.forecast import Score
 from gateway.diagnosis.words import PLACEHOLDERS, strangers
 
 Severity = Literal["info", "warning", "critical"]
+Layer = Literal["device", "bus", "hub", "network", "energy"]
+"""Where a fault lies, from the thing itself to what it hangs on: the owner follows from it."""
+
 Kind = Literal["problem", "prediction", "recovery", "milestone", "insight", "visit", "digest", "hub"]
 
 
@@ -58,10 +61,35 @@ class RuleKeys(Keys, frozen=True, kw_only=True):
     advice: Annotated[tuple[str, ...], Meta(description="What to do, in order.")] = ()
     lasting: Annotated[Seconds | None, Meta(description="How long it must last before it is told.")] = None
     clear_lasting: Annotated[Seconds | None, Meta(description="How long it must be well again before it is closed.")] = None
+    gap: Annotated[Seconds, Meta(description="Opened again so soon, it is the same episode; its end is told then.")] = 0.0
+    folds: Annotated[int, Meta(ge=0, le=20, description="So many openings in a short time are one unstable episode; 0: never.")] = 4
+    folds_within: Annotated[Seconds, Meta(ge=1, description="That short time; after so long without one it is steady.")] = 3600.0
+    escalate: Annotated[Seconds | None, Meta(description="Open for so long, it is told once more, one severity up.")] = None
+    needs: Annotated[
+        tuple[str, ...],
+        Meta(description='What explains it when that fails: "device.NAME", "bus.NAME" or "device/point", such as "hub/uplink".'),
+    ] = ()
+    except_: Annotated[tuple[str, ...], Meta(description='Points that `on` does not mean, in the same form: "freezer-9/*".')] = ()
+    enabled: Annotated[bool, Meta(description="False sets the rule aside.")] = True
 
     def __post_init__(self) -> None:
         for word in strangers(self.says, self.WORDS):
             raise KeyMistake("says", f"{{{word}}}", "one of " + ", ".join(f"{{{known}}}" for known in self.WORDS))
+
+
+class Mistake(NamedTuple):
+    """What is wrong with a rule, as only its kind can see it: what was found, what was expected, and what was probably meant.
+
+    `path` is below the rule's table (("on", 1)), `offset` counts characters within the text there. `lacks` is a glob of the points
+    that are missed, if any: where it may be for points that could not be made out, there is nothing to tell.
+    """
+
+    found: str
+    expected: str = ""
+    suggestion: str = ""
+    offset: int | None = None
+    lacks: str = ""
+    path: tuple[str | int, ...] = ()
 
 
 STATE = "state"
@@ -69,6 +97,9 @@ STATE = "state"
 
 AWAY = frozenset({"mute", "parked", "down"})
 """Values of that point with which nothing is known of the others."""
+
+HUB = "hub"
+"""The device whose points tell how the hub itself is doing. A glob means it only where it is named: "hub/*", not "*/*"."""
 
 PointType = Literal["number", "flag", "text"]
 
@@ -84,6 +115,7 @@ class PointInfo(NamedTuple):
     device_label: str
     type: PointType = "number"
     bus: str = ""  # what its device hangs on; empty for a bus itself
+    every: float = 0.0  # s between two readings; 0 where nobody knows
 
 
 class Forecast(NamedTuple):
@@ -110,6 +142,14 @@ class Evidence(NamedTuple):
     readings: int
 
 
+class Fault(NamedTuple):
+    """What is at fault, so that whoever looks after that is told."""
+
+    layer: Layer
+    where: str  # "freezer-1", "bus.plant", "hub.uplink"
+    because: str
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One step of one episode that is worth telling."""
 
@@ -129,6 +169,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     forecast: Forecast | None = None
     confidence: float | None = None  # 0 to 1: how sure the rule is, where it has a measure of that
     how: str = ""  # of a closed episode: by itself, by a remedy, ...
+    openings: int = 1  # how often it has opened within this episode
+    recurrence: int = 1  # which time this is, of those within some months
+    affected: int = 0  # devices that are silent because of it
+    caused_by: str = ""  # the episode that explains this one
+    fault: Fault | None = None  # None: the point's own device
 
 
 class Learning(NamedTuple):
@@ -159,3 +204,13 @@ class OpenEpisode(NamedTuple):
     since: float
     clearing: bool  # well again, but not yet for long enough
     held: str  # why nothing is known at present ("sensor open"); empty when it is known
+    caused_by: str = ""  # the episode that explains it
+
+
+class Withheld(NamedTuple):
+    """An episode that has been opened and is not told, for views."""
+
+    rule_id: str
+    point: PointInfo
+    since: float
+    why: str  # "settling", "muted" or the episode that explains it

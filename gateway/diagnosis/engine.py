@@ -15,25 +15,41 @@ from typing import Any
 
 from drivers.contract import Batch, NoValue, Outcome
 from gateway.diagnosis import load_kind
+from gateway.diagnosis.causes import Surroundings, unknown
 from gateway.diagnosis.columns import Column, Device, Plan, missing
-from gateway.diagnosis.contract import AWAY, STATE, Change, Learning, OpenEpisode, Phase, PointInfo, RuleKeys, Standing
+from gateway.diagnosis.contract import (
+    AWAY,
+    STATE,
+    Change,
+    Evidence,
+    Learning,
+    OpenEpisode,
+    Phase,
+    PointInfo,
+    RuleKeys,
+    Standing,
+    Withheld,
+)
 from gateway.diagnosis.episode import Episode, State
-from gateway.diagnosis.memory import abandoned, digest, recall, remember
+from gateway.diagnosis.memory import digest, recall, remember
+from gateway.diagnosis.teller import Teller, abandoned
 from gateway.diagnosis.watch import NEVER, NOTHING, Local, Rule, ToUnit, Verdict, Watch
 from gateway.diagnosis.words import duration, fill
 
-VERSION = 1  # of the plain data that `state` gives
-
-
-def unknown(at: float) -> None:
-    """The local time where nobody tells it."""
+VERSION = 2  # of the plain data that `state` gives
 
 
 class Engine:
     """All rules of a hub at work on all its points. Times are seconds of the hub's timeline."""
 
     def __init__(
-        self, rules: Mapping[str, RuleKeys], points: Sequence[PointInfo], to_unit: ToUnit, now: float, local: Local = unknown
+        self,
+        rules: Mapping[str, RuleKeys],
+        points: Sequence[PointInfo],
+        to_unit: ToUnit,
+        now: float,
+        local: Local = unknown,
+        surroundings: Surroundings = Surroundings(),  # noqa: B008  (immutable)
     ) -> None:
         self.readings = 0  # fed so far
         self.late = 0  # batches that came late or twice, and were left aside
@@ -52,9 +68,11 @@ class Engine:
         for rule_id, keys in rules.items():
             for watch in load_kind(keys.kind).watches(Rule(rule_id, keys), points, to_unit):
                 self._place(watch)
+        self._teller = Teller(self, surroundings, points, now)
         for watch in self._watches:
             watch.start(now)
             self._arm(watch)
+        self._plan_ahead()
 
     def _place(self, watch: Watch) -> None:
         column = self._columns.get(watch.point.id)
@@ -134,8 +152,8 @@ class Engine:
                 verdict = watch.look(value, at, episode is not None and episode.is_open)
                 if episode is not None or verdict is not Verdict.WELL:
                     self._step(head, verdict, at, value)
-                    if head is not watch:
-                        self._arm(head)
+                if head is not watch:
+                    self._arm(head)
                 self._arm(watch)
         column.rest(value)
         if column.point.name == STATE and value in AWAY:
@@ -183,8 +201,14 @@ class Engine:
             watch = self._watches[number]
             if watch.armed == at:
                 watch.armed = NEVER
+                if self._teller.next_due < at:
+                    self._teller.elapse(math.nextafter(at, -NEVER))
                 self._ring(watch, at)
-        self.next_due = heap[0][0] if heap else NEVER
+        self._teller.elapse(until)
+        self._plan_ahead()
+
+    def _plan_ahead(self) -> None:
+        self.next_due = min(self._due[0][0] if self._due else NEVER, self._teller.next_due)
 
     def _ring(self, watch: Watch, at: float) -> None:
         """A deadline of a watch, or of its episode, has come."""
@@ -197,12 +221,16 @@ class Engine:
                 if watch.head is not watch:
                     self._arm(watch.head)
             if watch.low > watch.high:
-                column.wake()
+                self._wake(watch)
         elif episode is not None and episode.due <= at:
-            for eye in (watch, *watch.eyes):
-                eye.low, eye.high = NOTHING  # the next reading decides
-                self._columns[eye.point.id].wake()
+            self._wake(watch)
         self._arm(watch, at)
+
+    def _wake(self, watch: Watch) -> None:
+        """The next reading decides, of whichever of its points."""
+        for eye in (watch, *watch.eyes):
+            eye.low, eye.high = NOTHING
+            self._columns[eye.point.id].wake()
 
     def _arm(self, watch: Watch, after: float = -NEVER) -> None:
         """See to it that the heap knows the next deadline of a watch. An earlier entry will do: it is looked at when it comes."""
@@ -233,7 +261,8 @@ class Engine:
             watch.count += 1
         phase = watch.tells(phase)
         if phase is not None:
-            self._told.append(self._change(watch, episode, phase, at, value))
+            self._teller.take(watch, self._change(watch, episode, phase, at, value))
+            self._plan_ahead()
         if episode.state is State.CLOSED or (phase is Phase.OPENED and watch.kind == "milestone"):
             watch.episode = None
 
@@ -241,7 +270,6 @@ class Engine:
         at = max(at, episode.told_at)  # a batch may be a little older than the deadline that came before it
         episode.told_at = at
         keys, point = watch.rule.keys, watch.about
-        column = self._columns[point.id]
         lasting = at - episode.since
         shown = watch.value(value)
         words = {
@@ -257,7 +285,6 @@ class Engine:
         because = watch.because(phase, shown, lasting)
         if episode.gap:
             because += f"; nothing was known for {duration(episode.gap)} of that"
-        place = next(((plan, index) for plan, index in column.places() if plan.history), None)
         return Change(
             episode=watch.episode_id(),
             rule_id=watch.rule.id,
@@ -271,11 +298,57 @@ class Engine:
             value=shown,
             says=fill(says, words),
             because=because,
-            evidence=place[0].history.evidence(place[1], point.unit, episode.since, at) if place and place[0].history else None,
+            evidence=self.evidence(point, episode.since, at),
             forecast=None if is_last else watch.forecast(at),
             confidence=None if is_last else watch.confidence(),
             how=watch.how() if phase is Phase.CLOSED else "",
         )
+
+    # ------------------------------------------------------------ what the teller asks
+
+    def compose(self, watch: Watch, at: float) -> Change:
+        """See `teller.Facts.compose`."""
+        assert watch.episode is not None
+        column = self._columns[watch.about.id]
+        last = column.last()
+        return self._change(watch, watch.episode, Phase.OPENED, at, column.missing or (last[0] if last else None))
+
+    def evidence(self, point: PointInfo, since: float, at: float) -> Evidence | None:
+        """See `teller.Facts.evidence`."""
+        column = self._columns.get(point.id)
+        histories = ((plan.history, index) for plan, index in column.places()) if column else ()
+        return next((history.evidence(index, point.unit, since, at) for history, index in histories if history), None)
+
+    def heard(self, device: str) -> float | None:
+        """See `teller.Facts.heard`."""
+        known = self._devices.get(device)
+        columns = known.columns if known else ()
+        return max((column.seen() for column in columns if column.point.name != STATE), default=None)
+
+    def is_suspect(self, node: str) -> bool:
+        """See `teller.Facts.is_suspect`."""
+        column = self._columns.get(node)
+        if column is None:
+            return False
+        last = column.last()
+        episodes = (watch.head.episode for watch in column.watches)
+        return (last is not None and last[0] in AWAY) or any(one is not None and one.state is State.PENDING for one in episodes)
+
+    def why_held(self, watch: Watch) -> str:
+        """See `teller.Facts.why_held`."""
+        why = self._columns[watch.about.id].missing if watch.episode and watch.episode.held_at is not None else None
+        return why.reason if why else ""
+
+    def tell(self, change: Change) -> None:
+        """See `teller.Facts.tell`."""
+        self._told.append(change)
+
+    # ------------------------------------------------------------ what nobody wants to hear of
+
+    def mute(self, what: str, until: float) -> None:
+        """Tell nothing of a rule, device, "bus.NAME" or point (globs allowed) until a time; it is accounted for then."""
+        self._teller.mute(what, until)
+        self._plan_ahead()
 
     # ------------------------------------------------------------ views
 
@@ -304,24 +377,12 @@ class Engine:
             yield Batch(device, at, tuple(name for name, _ in known), tuple(value for _, value in known))
 
     def open_episodes(self) -> list[OpenEpisode]:
-        """What has been opened and not yet closed, in the order of rules and points."""
-        found = []
-        for watch in self._watches:
-            episode = watch.episode
-            if episode is not None and episode.is_open:
-                why = self._columns[watch.about.id].missing if episode.held_at is not None else None
-                found.append(
-                    OpenEpisode(
-                        episode=watch.episode_id(),
-                        rule_id=watch.rule.id,
-                        point=watch.about,
-                        severity=episode.severity(watch.rule.keys.severity),
-                        since=episode.since,
-                        clearing=episode.due != NEVER,
-                        held=why.reason if why else "",
-                    )
-                )
-        return found
+        """What has been told as opened and not yet as closed, in the order of rules and points."""
+        return list(self._teller.open_episodes())
+
+    def withheld(self) -> list[Withheld]:
+        """What is open and not told, because it is muted, explained by something else, or settling."""
+        return list(self._teller.withheld())
 
     def forecasts(self, now: float) -> list[Standing]:
         """What the rules foresee that foresee anything, in the order of rules and points."""
@@ -356,6 +417,8 @@ class Engine:
             if not calm and watch.episode is None and not watch.count and not watch.LEARNS:
                 continue
             entry = remember(watch)
+            if telling := self._teller.memory_of(watch):
+                entry["telling"] = telling
             if entry:
                 rule = rules.setdefault(watch.rule.id, {"kind": watch.rule.keys.kind, "keys": digest(watch.rule), "points": {}})
                 rule["points"][watch.point.id] = entry
@@ -374,7 +437,8 @@ class Engine:
             for column in self._columns.values()
             if column.seen() == column.seen_before
         }
-        return {"version": VERSION, "now": self._now, "rules": rules, "plans": plans, "voids": voids}
+        telling = self._teller.memory()
+        return {"version": VERSION, "now": self._now, "rules": rules, "plans": plans, "voids": voids, "telling": telling}
 
     def restore(self, state: Mapping[str, Any], *, shift: float = 0.0, off: float = 0.0) -> Sequence[Change]:
         """Take up what `state` gave; to be called before the first batch.
@@ -400,19 +464,23 @@ class Engine:
             watch.low, watch.high = NOTHING
             watch.due = NEVER
             watches[watch.rule.id, watch.point.id] = watch
-        closed = []
+        closed: list[Change] = []
         for rule_id, rule in state["rules"].items():
             for point_id, entry in rule["points"].items():
-                heir = watches.get((rule_id, point_id))
+                heir, told = watches.get((rule_id, point_id)), entry.get("telling")
                 if heir is None or heir.rule.keys.kind != rule["kind"]:
-                    closed += abandoned(rule_id, rule["kind"], entry, shift, self._now)
-                else:
-                    if heir.head is not heir:  # it had an episode of its own before it became one of several
-                        closed += abandoned(rule_id, rule["kind"], entry, shift, self._now)
-                    recall(heir, entry, rule["keys"] == digest(heir.rule), shift, off)
+                    closed += abandoned(rule_id, rule["kind"], told, shift, self._now)
+                    continue
+                recall(heir, entry, rule["keys"] == digest(heir.rule), shift, off)
+                if heir.head is not heir or (heir.episode is None and told and told.get("is_open")):  # it is one of several now
+                    closed += abandoned(rule_id, rule["kind"], told, shift, self._now)
+                elif told:
+                    self._teller.recall_of(heir, told, shift, off)
         for watch in self._watches:
             watch.start(self._now)
             self._arm(watch)
+        self._teller.recall(state["telling"], shift, off, self._now)
+        self._plan_ahead()
         return closed
 
     def _recall_plan(self, kept: Mapping[str, Any], shift: float) -> None:

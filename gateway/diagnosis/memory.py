@@ -4,12 +4,13 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.diagnosis.contract import Change, Phase, PointInfo, RuleKeys
 from gateway.diagnosis.episode import Episode
 from gateway.diagnosis.watch import Rule, Watch
-from gateway.diagnosis.words import duration
 
-TELLING = ("on", "severity", "owner", "says", "advice")  # keys that bear on who is told what, not on what is remembered
+TELLING = {
+    *("on", "except_", "enabled", "severity", "owner", "says", "advice"),
+    *("gap", "folds", "folds_within", "escalate", "needs"),
+}  # keys that bear on who is told what, not on what is remembered
 
 
 def digest(rule: Rule) -> str:
@@ -28,13 +29,6 @@ def remember(watch: Watch) -> dict[str, Any]:
         entry["count"] = watch.count
     if watch.episode is not None:
         entry["episode"] = watch.episode.memory()
-    if watch.episode is not None and watch.episode.is_open:
-        entry["told"] = {
-            "episode": watch.episode_id(),
-            "kind": watch.kind,
-            "severity": watch.episode.severity(watch.rule.keys.severity),
-            "point": list(watch.about),
-        }
     return entry
 
 
@@ -50,29 +44,3 @@ def recall(watch: Watch, entry: Mapping[str, Any], is_same: bool, shift: float, 
         watch.recall(entry["memory"], shift)
         if off:
             watch.pause(off)
-
-
-def abandoned(rule_id: str, rule_kind: str, entry: Mapping[str, Any], shift: float, now: float) -> list[Change]:
-    """The end of an open episode whose rule or point is no more: whoever was told of it is told that it is over."""
-    told = entry.get("told")
-    if told is None:
-        return []
-    point = PointInfo(*told["point"])
-    since = Episode.recall(entry["episode"], shift).since
-    return [
-        Change(
-            episode=told["episode"],
-            rule_id=rule_id,
-            rule=RuleKeys(kind=rule_kind, on=(point.id,), severity=told["severity"]),
-            point=point,
-            kind=told["kind"],
-            phase=Phase.CLOSED,
-            severity=told["severity"],
-            at=now,
-            since=since,
-            value=None,
-            says=f"{point.label} is no longer watched for this; it had lasted for {duration(now - since)}.",
-            because=f"the rule {rule_id} no longer covers this point",
-            how="no longer watched",
-        )
-    ]

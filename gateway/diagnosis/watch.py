@@ -25,7 +25,7 @@ from fnmatch import fnmatchcase
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from drivers.contract import NoValue, Outcome, Value
-from gateway.diagnosis.contract import Forecast, Kind, Phase, PointInfo, Quantity, RuleKeys
+from gateway.diagnosis.contract import HUB, Forecast, Kind, Phase, PointInfo, Quantity, RuleKeys
 from gateway.diagnosis.episode import Episode
 from gateway.diagnosis.forecast import Score
 from gateway.diagnosis.words import quantity
@@ -103,6 +103,7 @@ class Watch:
 
     KIND: ClassVar[Kind] = "problem"
     TEXT: ClassVar[bool] = False  # whether `look` understands text; otherwise a text is no value to it
+    ABSENCE: ClassVar[bool] = False  # whether it is unhappy about hearing nothing, which what it hangs on may explain
     LEARNS: ClassVar[bool] = False  # whether its memory is of the point, and so outlives a change of the rule
 
     def __init__(self, rule: Rule, point: PointInfo) -> None:
@@ -229,9 +230,16 @@ class Watch:
 
 def matching(rule: Rule, points: Sequence[PointInfo], fits: Callable[[PointInfo], str | None]) -> Iterator[PointInfo]:
     """The points that a rule is written for: any of its globs matches, and the kind can do something with them."""
+    keys = rule.keys
     for point in points:
-        if any(fnmatchcase(point.id, glob) for glob in rule.keys.on) and fits(point) is None:
+        if is_meant(point.id, keys.on) and not is_meant(point.id, keys.except_) and fits(point) is None:
             yield point
+
+
+def is_meant(point_id: str, globs: Sequence[str]) -> bool:
+    """Whether any of the globs is for a point. The hub's own points must be named: who writes "*/*" means the devices."""
+    own = point_id.startswith(f"{HUB}/")
+    return any(fnmatchcase(point_id, glob) for glob in globs if not own or glob.startswith(HUB))
 
 
 def all_of(points: Sequence[PointInfo]) -> PointInfo:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from drivers.contract import NoValue, Outcome
 
@@ -86,3 +86,29 @@ def duration(seconds: float) -> str:
 
 def _count(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
+
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+
+def ordinal(number: int) -> str:
+    """"third", "23rd"."""
+    if 1 <= number <= len(_ORDINALS):
+        return _ORDINALS[number - 1]
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def age(seconds: float) -> str:
+    """A span of time in its one fitting unit: "40 min", "6 days", "5 weeks", "4 months"."""
+    for size, least, many in ((30.44 * 86400.0, 2.5, "months"), (7 * 86400.0, 2.5, "weeks")):
+        if seconds >= least * size:
+            return f"{round(seconds / size)} {many}"
+    return duration(seconds)
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Some names as one says them: "a, b and 28 more"."""
+    if len(names) > most:
+        return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""

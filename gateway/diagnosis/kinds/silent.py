@@ -51,6 +51,7 @@ class Silent(Watch):
     __slots__ = ("after",)
 
     TEXT = True
+    ABSENCE = True
 
     def __init__(self, rule: Rule, point: PointInfo) -> None:
         super().__init__(rule, point)
