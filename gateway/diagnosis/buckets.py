@@ -4,17 +4,18 @@ Readings -> medians of nine -> a mean for each of the eight parts of a rhythm (a
 the outer ones -> one value a bucket, which holds a whole number of rhythms. So spikes do not get through (a quarter of the readings
 may be wild), a daily rhythm averages out, and a bucket of which too little was seen gives nothing.
 
-Of readings that come fast only a sample is needed: `next_at` says when the next is wanted, three medians for each part, at times
+Of readings that come fast only a sample is needed: `next_in` says when the next is wanted, a median for each part, at times
 spread by the golden ratio so that no cycle of the machine can be in step with them.
 
 Times are seconds since the first reading.
 """
 
+from array import array
 from typing import Any, NamedTuple
 
 GROUP = 9  # readings to a median
 SLOTS = 8  # parts of a rhythm
-SAMPLES = 3 * GROUP  # readings that are enough for a part
+SAMPLES = GROUP  # readings that are enough for a part
 WHOLE = 0.6  # of the parts that buckets usually see, a bucket must have seen this share
 FADE = 0.97  # how slowly a new habit of reading less is taken over
 GOLDEN = 0.6180339887498949
@@ -34,10 +35,10 @@ class Bucket:
 
     def __init__(self) -> None:
         self._part = -1  # which part of time; -1 before the first reading
-        self._group: list[float] = []
+        self._group = array("d")  # readings that are not yet a median
         self._sums = 0.0  # of the medians in this part
         self._counts = 0
-        self._round: list[float] = []  # values of the parts of the present rhythm
+        self._round = array("d")  # values of the parts of the present rhythm
         self._total = 0.0  # of the rhythms in this bucket
         self._rounds = 0
         self._when = 0.0  # sum of the times at which its parts began to be seen
@@ -62,10 +63,9 @@ class Bucket:
         group = self._group
         group.append(value)
         if len(group) == GROUP:
-            group.sort()
-            self._sums += group[GROUP // 2]
+            self._sums += sorted(group)[GROUP // 2]
             self._counts += 1
-            group.clear()
+            del group[:]
         return done
 
     def next_in(self, slot: float) -> float:
@@ -74,13 +74,12 @@ class Bucket:
         return slot / SAMPLES * (0.5 + taken * GOLDEN % 1.0)
 
     def _end_part(self) -> None:
-        group = self._group
-        size = len(group)
+        size = len(self._group)
         if size and (size > GROUP // 2 or not self._counts):
-            group.sort()
+            group = sorted(self._group)
             self._sums += (group[size // 2] + group[(size - 1) // 2]) / 2.0
             self._counts += 1
-        group.clear()
+        del self._group[:]
         self._round.append(self._sums / self._counts)
         self._sums = 0.0
         self._counts = 0
@@ -94,21 +93,21 @@ class Bucket:
         inner = values[cut : len(values) - cut]
         self._total += sum(inner) / len(inner)
         self._rounds += 1
-        self._round.clear()
+        del self._round[:]
 
     def _end(self) -> Value | None:
         done = None
         if self._parts == 1 and len(self._group) == 1 and not self._counts:
             if self._usual < 1.7:  # one reading is what buckets usually hold
                 done = Value(self._when, self._group[0])
-            self._group.clear()
+            del self._group[:]
             self._usual = max(1.0, self._usual * FADE)
         elif self._parts:
             if self._group or self._counts:
                 self._end_part()
             if len(self._round) > (SLOTS // 2 if self._rounds else 0):
                 self._end_round()
-            self._round.clear()
+            del self._round[:]
             seen = self._mask.bit_count()
             if seen >= WHOLE * self._usual:
                 done = Value(self._when / self._parts, self._total / self._rounds)
@@ -121,13 +120,13 @@ class Bucket:
 
     def memory(self) -> list[Any]:
         """Itself as plain data."""
-        return [getattr(self, name) for name in _NUMBERS] + [list(self._group), list(self._round)]
+        return [getattr(self, name) for name in _NUMBERS] + [self._group.tolist(), self._round.tolist()]
 
     def recall(self, memory: list[Any]) -> None:
         """Take up what `memory` gave."""
         for name, value in zip(_NUMBERS, memory, strict=False):
             setattr(self, name, value)
-        self._group, self._round = list(memory[-2]), list(memory[-1])
+        self._group, self._round = array("d", memory[-2]), array("d", memory[-1])
 
 
 _NUMBERS = [name for name in Bucket.__slots__ if name not in {"_group", "_round"}]

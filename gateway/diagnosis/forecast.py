@@ -55,13 +55,15 @@ class Terms:
 
     def chance(self, outlook: Outlook) -> float:
         """Probability that the crossing lies within the lead: each side of the interval is read as half a normal curve."""
-        eta, low, high, _ = outlook
+        eta, low, high, surely = outlook
         if eta == NEVER:
             return 0.0
+        least = self.confidence if surely <= self.lead else 0.0
         side = high - eta if self.lead >= eta else eta - low
         if side == NEVER:
-            return 0.5 if self.lead >= eta else 0.0
-        return 0.5 + 0.5 * math.erf(Z80 * (self.lead - eta) / max(side, 1e-9 * self.lead) / math.sqrt(2.0))
+            return max(least, 0.5 if self.lead >= eta else 0.0)
+        chance = 0.5 + 0.5 * math.erf(Z80 * (self.lead - eta) / max(side, 1e-9 * self.lead) / math.sqrt(2.0))
+        return max(least, chance)
 
 
 class Turn(Enum):
@@ -115,16 +117,20 @@ class Score(NamedTuple):
         return ", ".join(parts)
 
 
+NOTHING_YET = Score()
+
+
 class Announcer:
     """Turns running forecasts into few turns."""
 
-    __slots__ = ("_agreed", "_end", "is_open", "promise", "score", "terms")
+    __slots__ = ("_agreed", "_end", "ended", "is_open", "promise", "score", "terms")
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
         self.is_open = False  # whether a forecast that was announced still stands
         self.promise: Promise | None = None  # the first of that forecast, or of the last
-        self.score = Score()
+        self.ended: Turn | None = None  # how the last one ended; None while one stands
+        self.score = NOTHING_YET
         self._end = 0.0  # the date last told
         self._agreed = 0  # forecasts in a row that ask for a turn
 
@@ -137,16 +143,15 @@ class Announcer:
                 return None
             if not self._agree(self.terms.hold):
                 return None
-            self.is_open, self.promise = True, Promise(at, *outlook[:3])
+            self.is_open, self.promise, self.ended = True, Promise(at, *outlook[:3]), None
             self._end = at + outlook.in_s
             self.score = self.score._replace(announced=self.score.announced + 1)
             return Turn.ANNOUNCED
         if outlook.earliest_s > RECEDED * lead:
             if not self._agree(2 * self.terms.hold):
                 return None
-            self.is_open = False
             self.score = self.score._replace(withdrawn=self.score.withdrawn + 1)
-            return Turn.WITHDRAWN
+            return self._end_as(Turn.WITHDRAWN)
         told, eta = self._end - at, outlook.in_s
         wrong = not outlook.earliest_s <= told <= outlook.latest_s and abs(eta - told) > CHANGE * max(eta, told, 0.1 * lead)
         if eta == NEVER or not wrong:
@@ -171,28 +176,33 @@ class Announcer:
         if not self.is_open or self.promise is None:
             self.score = self.score._replace(unforeseen=self.score.unforeseen + 1)
             return None
-        self.is_open = False
         self.score = self.score.kept(self.promise, at - self.promise.at)
-        return Turn.CAME_TRUE
+        return self._end_as(Turn.CAME_TRUE)
 
     def put_right(self) -> Turn | None:
         """The cause is gone: refilled, replaced, recharged."""
         self._agreed = 0
         if not self.is_open:
             return None
-        self.is_open = False
         self.score = self.score._replace(averted=self.score.averted + 1)
-        return Turn.AVERTED
+        return self._end_as(Turn.AVERTED)
+
+    def _end_as(self, turn: Turn) -> Turn:
+        self.is_open = False
+        self.ended = turn
+        return turn
 
     # ------------------------------------------------------------ across a restart
 
     def memory(self) -> list[Any]:
         """Itself as plain data."""
         promise = self.promise and [None if time == NEVER else time for time in self.promise]
-        return [self.is_open, promise, self._end, self._agreed, list(self.score)]
+        ended = self.ended and self.ended.value
+        return [self.is_open, promise, ended, self._end, self._agreed, list(self.score)]
 
     def recall(self, memory: list[Any]) -> None:
         """Take up what `memory` gave."""
-        self.is_open, promise, self._end, self._agreed, score = memory
+        self.is_open, promise, ended, self._end, self._agreed, score = memory
+        self.ended = Turn(ended) if ended else None
         self.promise = promise and Promise(*(NEVER if time is None else time for time in promise))
         self.score = Score(*score)

@@ -40,13 +40,13 @@ class Foreseen(Watch):
             return Phase.WORSENED
         if self.turn is Turn.LATER:
             return Phase.EASED
-        if phase is Phase.CLOSED and self.turn not in (Turn.CAME_TRUE, Turn.AVERTED):  # or the rule has been changed since
+        if phase is Phase.CLOSED and self.announcer.ended not in (Turn.CAME_TRUE, Turn.AVERTED):  # or the rule was changed
             return Phase.WITHDRAWN
         return phase
 
     def how(self) -> str:
         """See `Watch.how`."""
-        return self.turn.value if self.turn else ""
+        return self.announcer.ended.value if self.announcer.ended else ""
 
     def forecast(self, at: float) -> Forecast | None:
         """See `Watch.forecast`."""
@@ -75,11 +75,6 @@ class Foreseen(Watch):
         """Its own score, as the end of a reason."""
         words = self.announcer.score.words()
         return f"; forecasts so far: {words}" if words else ""
-
-    def promised(self) -> str:
-        """What was foretold first."""
-        promise = self.announcer.promise
-        return about(Outlook(*promise[1:])) if promise else "some time"
 
 
 class Sampler:

@@ -27,6 +27,7 @@ from msgspec import Struct
 
 OUTLIER = 6.0  # a point this many of its noise widths off the others' story is left out
 MOST = 0.5  # weight of one row, however long the gap before it (but for the first rows)
+ABSURD = 1e9  # noise widths; what is further off than this is no reading
 SHARE = 0.5  # at least this share of the points must agree
 LEVERAGE = 0.05  # least share of its own residual that a point is taken to keep
 
@@ -73,7 +74,7 @@ class Axes:
         there = {
             i: (x - c) * s
             for i, (x, c, s) in enumerate(zip(row, self._centre, self._scale, strict=True))
-            if x is not None and isfinite(x)
+            if x is not None and abs(x - c) * s < ABSURD
         }
         while len(there) >= max(len(self) + 1, SHARE * len(self._centre)):
             gram = [[sum(a[i] * b[i] for i in there) for b in self._axes] for a in self._axes]

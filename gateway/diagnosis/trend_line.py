@@ -2,9 +2,9 @@
 
 Slope     Three windows draw one each: the last 16 buckets, the last 40, and the whole life in at most 24 points. Of pairs that are
           two thirds of the window apart (Theil, "A rank-invariant method of linear and polynomial regression analysis", 1950, the
-          incomplete method; Sen, JASA 1968) the middle half is averaged (the midmean of Tukey's "Exploratory Data Analysis", 1977), so a
-          quarter of the pairs may be wild. The windows are blended by how little their past forecasts erred (Dawid, "Statistical
-          theory: the prequential approach", JRSS A 1984).
+          incomplete method; Sen, JASA 1968) the middle half is averaged (the midmean of Tukey's "Exploratory Data Analysis",
+          1977), so a quarter of the pairs may be wild. The windows are blended by how little their past forecasts erred (Dawid,
+          "Statistical theory: the prequential approach", JRSS A 1984).
 Level     Trimmed mean of the last eight residuals, so that short recoveries count for as long as they usually last.
 Steps     A step that stays for four buckets is a repair, a refill or a new sensor, not wear: it is taken out of what came before.
           Until it is known whether it stays, the line goes on as it was.
@@ -20,7 +20,6 @@ the unit of the point, as distance past the limit: negative while all is well.
 from array import array
 from collections.abc import Sequence
 from enum import Flag, auto
-from itertools import chain
 from math import isfinite, sqrt
 from typing import Any
 
@@ -44,6 +43,11 @@ STEP, STAY = 6.0, 4  # scatters; buckets further off than this, so many in a row
 STILL = 1e-6  # share of the values themselves that is never a step
 ENDS = MIDDLE // EVERY  # past forecasts kept of each window
 TOLD = AHEAD[-1] // EVERY + 1  # and of the line
+# `Past` is one row of numbers: three slopes; levels that the windows foresaw; level and slope of each forecast; mean errors.
+ENDS_FROM = 3
+TOLD_FROM = ENDS_FROM + 3 * ENDS
+ERRORS_FROM = TOLD_FROM + 2 * TOLD
+SIZE = ERRORS_FROM + 3 + len(AHEAD)
 
 Knots = list[tuple[float, float]]
 
@@ -170,20 +174,21 @@ class Line:
         now = times[-1]
         is_first = len(times) <= LEAST + 1
         # The short window is drawn anew at every fit, the slower ones in turn.
-        slopes = self._past.slopes
-        slopes[2] = recent = pooled(times[-SHORT:], values[-SHORT:])
+        past = self._past
+        recent = pooled(times[-SHORT:], values[-SHORT:])
+        past.draw(2, recent)
         if is_first or number % (2 * EVERY):
-            slopes[1] = pooled(times, values)
+            past.draw(1, pooled(times, values))
         if is_first or not number % (2 * EVERY):
-            slopes[0] = pooled(self._whole[::2], self._whole[1::2]) if self._span > 1 else pooled(times, values)
-        slope = self._past.blended()
+            past.draw(0, pooled(self._whole[::2], self._whole[1::2]) if self._span > 1 else pooled(times, values))
+        slope = past.blended()
         level, scatter = middle(times[-LEVEL:], values[-LEVEL:], slope, now)
         if number > LEAST:
             scatter = max(scatter, 0.95 * self._scatter)
-        self._past.check(number, level, now, times)
-        self._past.note(number, level, slope, MIDDLE * width)
+        past.check(number, level, now, times)
+        past.note(number, level, slope, MIDDLE * width)
         self._now, self.level, self.slope, self._scatter = now, level, slope, scatter
-        knots = self._past.band(number, width, BLUR * scatter, 1.5 * scatter)
+        knots = past.band(number, width, BLUR * scatter, 1.5 * scatter)
         self._outlook = outlook(-level, slope, max(slope, recent), knots, width, terms)
 
     # ------------------------------------------------------------ across a restart
@@ -211,17 +216,23 @@ _NUMBERS = [name for name in Line.__slots__ if name not in {"_outlook", "_past",
 class Past:
     """Forecasts made, and how far off they were: of the three windows at the middle distance, of the line at each distance."""
 
-    __slots__ = ("_ends", "_errors", "_told", "slopes")
+    __slots__ = ("_numbers",)
 
     def __init__(self) -> None:
-        self.slopes = array("d", [0.0] * 3)  # of the whole life, of the long window, of the short one
-        self._ends = array("d", [0.0] * (3 * ENDS))  # the level that each foresaw
-        self._told = array("d", [0.0] * (2 * TOLD))  # level and slope of the line
-        self._errors = array("d", [0.0] * (3 + len(AHEAD)))  # running means
+        self._numbers = array("d", bytes(8 * SIZE))
+
+    @property
+    def slopes(self) -> Sequence[float]:
+        """Of the whole life, of the long window, of the short one."""
+        return self._numbers[:ENDS_FROM]
+
+    def draw(self, window: int, slope: float) -> None:
+        """A window has got a new slope."""
+        self._numbers[window] = slope
 
     def blended(self) -> float:
         """The three slopes as one, each as heavy as its forecasts were good."""
-        errors = self._errors[:3]
+        errors = self._numbers[ERRORS_FROM : ERRORS_FROM + 3]
         best = min(errors)
         if best <= 0.0:
             return sum(self.slopes) / 3.0
@@ -232,38 +243,39 @@ class Past:
         """The level at the time `at`, bucket `number`, has become known."""
         seen = _seen(number, MIDDLE)
         if seen > 0:
-            first = 3 * (number // EVERY % ENDS)
-            for i in range(3):
-                self._learn(i, abs(level - self._ends[first + i]), seen)
-        for i, ahead in enumerate(AHEAD, 3):
+            ends = self._numbers[_ends(number) : _ends(number) + 3]
+            for i, end in enumerate(ends, ERRORS_FROM):
+                self._learn(i, abs(level - end), seen)
+        for i, ahead in enumerate(AHEAD, ERRORS_FROM + 3):
             seen = _seen(number, ahead)
             if seen <= 0:
                 break
-            j = 2 * ((number - ahead) // EVERY % TOLD)
-            self._learn(i, abs(level - self._told[j] - self._told[j + 1] * (at - times[-1 - ahead])), seen)
+            j = _told(number - ahead)
+            foretold = self._numbers[j] + self._numbers[j + 1] * (at - times[-1 - ahead])
+            self._learn(i, abs(level - foretold), seen)
 
     def _learn(self, i: int, error: float, seen: int) -> None:
-        old = self._errors[i]
+        old = self._numbers[i]
         if seen > 8:
             error = min(error, WILD * old)
-        self._errors[i] = old + (error - old) / min(seen, MEMORY)
+        self._numbers[i] = old + (error - old) / min(seen, MEMORY)
 
     def note(self, number: int, level: float, slope: float, ahead: float) -> None:
         """What is said at a bucket, and what each window alone would have said of the time `ahead`."""
-        i = 3 * (number // EVERY % ENDS)
-        self._ends[i : i + 3] = array("d", [level + each * ahead for each in self.slopes])
-        i = 2 * (number // EVERY % TOLD)
-        self._told[i], self._told[i + 1] = level, slope
+        for i, each in enumerate(self.slopes, _ends(number)):
+            self._numbers[i] = level + each * ahead
+        i = _told(number)
+        self._numbers[i], self._numbers[i + 1] = level, slope
 
     def band(self, number: int, width: float, blur: float, unproven: float) -> Knots:
         """Half-width of the band around the line, in standard deviations, at the distances that have been checked (s)."""
         knots = [(0.0, blur)]
         widest = blur
-        for i, ahead in enumerate(AHEAD, 3):
+        for i, ahead in enumerate(AHEAD, ERRORS_FROM + 3):
             seen = _seen(number, ahead)
             if seen < 5:
                 break
-            error = 1.25 * self._errors[i] * (1.0 + 2.0 / seen)
+            error = 1.25 * self._numbers[i] * (1.0 + 2.0 / seen)
             widest = max(widest, sqrt(error * error + blur * blur))
             knots.append((ahead * width, widest))
         if len(knots) == 1:
@@ -272,21 +284,26 @@ class Past:
 
     def shift(self, jump: float) -> None:
         """A step was taken out."""
-        for i in range(len(self._ends)):
-            self._ends[i] += jump
-        for i in range(0, len(self._told), 2):
-            self._told[i] += jump
+        for i in (*range(ENDS_FROM, TOLD_FROM), *range(TOLD_FROM, ERRORS_FROM, 2)):
+            self._numbers[i] += jump
 
     def memory(self) -> list[float]:
         """Itself as plain data."""
-        return list(chain(self.slopes, self._ends, self._told, self._errors))
+        return self._numbers.tolist()
 
     def recall(self, memory: list[float]) -> None:
         """Take up what `memory` gave."""
-        rest = iter(memory)
-        for kept in (self.slopes, self._ends, self._told, self._errors):
-            for i in range(len(kept)):
-                kept[i] = next(rest)
+        self._numbers = array("d", memory)
+
+
+def _ends(number: int) -> int:
+    """Where the levels stand that the windows foresaw for bucket `number`, and then those that they foresee at it."""
+    return ENDS_FROM + 3 * (number // EVERY % ENDS)
+
+
+def _told(number: int) -> int:
+    """Where stands what was said of the line at bucket `number`."""
+    return TOLD_FROM + 2 * (number // EVERY % TOLD)
 
 
 def _seen(number: int, ahead: int) -> int:

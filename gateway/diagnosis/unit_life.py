@@ -108,7 +108,7 @@ class UnitLife(Foreseen):
 
     def because(self, phase: Phase, value: Outcome | None, lasting: float) -> str:  # noqa: ARG002
         """See `Watch.because`."""
-        if phase is Phase.WITHDRAWN and self.turn is None:
+        if phase is Phase.WITHDRAWN and self.announcer.ended is None:
             return "the rule has been changed since, and foretells nothing"
         made, age = self.model.made_from, self.read - self.began
         off = duration(made.held_out_rmse_s)

@@ -8,7 +8,7 @@ Assumes     The point moves slowly against the bucket: whole rhythms, so that a 
             assumed. There is no forecast before eleven buckets: eleven days, where nothing else is written.
 Method      Robust slopes over three windows, blended by how good the forecasts of each were, with steps taken out; the interval is
             made of the errors of earlier forecasts (`buckets.py`, `trend_line.py`). When it speaks, and its score: `forecast.py`.
-Sleeps      Between samples: 216 readings a rhythm are enough, however many there are.
+Sleeps      Between samples: 72 readings a rhythm are enough, however many there are.
 
 With `model` there is no limit and no line: the model, learnt from units of the same make that were run to their end, says from
 several points of a device how much life is left (`life.py`), and the rule has one episode for each device.
@@ -23,7 +23,7 @@ from drivers.contract import KeyMistake, Outcome, Seconds, Value
 from gateway.diagnosis.buckets import SAMPLES, SLOTS, Bucket
 from gateway.diagnosis.contract import Phase, PointInfo, Quantity, RuleKeys
 from gateway.diagnosis.forecast import Outlook, Terms, Turn
-from gateway.diagnosis.foreseen import Foreseen, Sampler
+from gateway.diagnosis.foreseen import Foreseen, Sampler, about
 from gateway.diagnosis.life import decode
 from gateway.diagnosis.trend_line import Line, News
 from gateway.diagnosis.unit_life import UnitLife
@@ -204,7 +204,7 @@ class Trend(Foreseen):
         """See `Watch.says`."""
         side = "above" if self.sign > 0 else "below"
         if phase is Phase.CLOSED:
-            if self.turn is Turn.CAME_TRUE:
+            if self.announcer.ended is Turn.CAME_TRUE:
                 return f"{{point}} is {side} {{limit}}, as was foretold."
             return "{point} is no longer on its way to {limit}."
         if phase is Phase.WITHDRAWN:
@@ -216,15 +216,23 @@ class Trend(Foreseen):
         line = self.line
         level = self.written(self.level + self.sign * line.level)
         slope = self.sign * line.slope * self.pace.unit
-        goes = f"{'rises' if slope > 0 else 'falls'} by {self.written(abs(slope))} {_PER[self.pace.unit]}, from {level} on"
-        if self.turn is Turn.CAME_TRUE:
-            told = f"{duration(lasting)} ago it was foretold for in about {self.promised()}"
+        goes = f"{'rises' if slope > 0 else 'falls'} by {self.written(abs(slope))} {_PER[self.pace.unit]} and has come to {level}"
+        ended = self.announcer.ended
+        if ended is Turn.CAME_TRUE:
+            told = f"{duration(lasting)} ago it was foretold for in about {self._promised()}"
             return f"its mean has reached the limit of {self.limit()}; {told}{self.past()}"
-        if self.turn is Turn.AVERTED:
+        if ended is Turn.AVERTED:
             return f"it has made a step away from the limit of {self.limit()}, to about {level}{self.past()}"
-        if phase is Phase.WITHDRAWN and self.turn is None:
+        if phase is Phase.WITHDRAWN and ended is None:
             return "the rule has been changed since, and foretells nothing"
         return f"it {goes}; the limit is {self.limit()}{self.past()}"
+
+    def _promised(self) -> str:
+        """What was foretold when the episode opened."""
+        promise, episode = self.announcer.promise, self.episode
+        if promise is None or episode is None:
+            return "some time"
+        return about(Outlook(*promise[1:]).after(episode.since - self.began - promise.at))
 
     def memory(self) -> Any:
         """See `Watch.memory`."""
