@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test quick bench score ledger reference format lock clean
+.PHONY: help demo test quick bench ledger score ledger reference format lock clean
 
 help:  ## list the tasks
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
@@ -34,6 +34,10 @@ reference: .venv/ready-test  ## renew the schemas and config/README.md from the 
 	@$(BIN)/python -m gateway.config.schema > config/hub.schema.json
 	@$(BIN)/python -m gateway.config.reference config/README.md
 	@$(BIN)/python -c 'import pathlib, gateway.moments as m; pathlib.Path("config/moment.schema.json").write_bytes(m.schema())'
+
+ledger: .venv/ready-test  ## the outage ledger: 10,000 moments through every failure; what is lost, what is told twice
+	@.ci/provide mosquitto
+	@cd tests && ../$(BIN)/python -m ledger $(ARGS)
 
 format: .venv/ready-test  ## lay the code out
 	@$(BIN)/ruff format .

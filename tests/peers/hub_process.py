@@ -6,16 +6,21 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 CANARY = Path(sys.executable).with_name("canary")
 
 
 class HubProcess:
-    """`async with HubProcess(config) as hub:`; `hub.log` grows while it runs."""
+    """`async with HubProcess(config) as hub:`; `hub.log` grows while it runs.
 
-    def __init__(self, config: Path, *, env: dict[str, str] | None = None) -> None:
+    within: a command that starts it, such as nsenter with its arguments.
+    """
+
+    def __init__(self, config: Path, *, env: dict[str, str] | None = None, within: Sequence[str] = ()) -> None:
         self._config = config
+        self._within = within
         self._env = env or {}
         self.log: list[str] = []
         self.told: list[str] = []
@@ -28,8 +33,9 @@ class HubProcess:
         self._socket.bind(str(path))
         asyncio.get_running_loop().add_reader(self._socket, self._notified)
         env = os.environ | {"NOTIFY_SOCKET": str(path)} | self._env
+        argv = [*self._within, CANARY, "run", "--config", self._config]
         self.process = await asyncio.create_subprocess_exec(
-            CANARY, "run", "--config", self._config, env=env, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+            *argv, env=env, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
         )
         self._reader = asyncio.create_task(self._read())
         return self
