@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test quick bench ledger score ledger reference format lock clean
+.PHONY: help demo test quick bench ledger score reference format lock clean
 
 help:  ## list the tasks
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
