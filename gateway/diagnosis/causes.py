@@ -155,16 +155,20 @@ class Ear:
         return heard is not None and heard <= since + every + self._slack and since <= heard + info.every + self._slack
 
     def together(self, node: str, since: float, every: float, at: float) -> Silence | None:
-        """What a silence of one that began at `since` shares with others; None where it is alone."""
+        """What a silence of one that began at `since` shares with others; None where it is alone.
+
+        A bus that is down explains its own devices: only what is silent beside them points further up.
+        """
+        own = max(1, len(self.silent(node, at)))
         whole: Silence | None = None
         some: Silence | None = None
         for above in self._tree.above(node):
             on_it = self._tree.devices(above)
             silent = tuple(info for info in on_it if self._is_overdue(info, at) and self.fits(info, since, every))
             found = Silence(above, silent, len(on_it))
-            if found.is_whole and len(silent) > (len(whole.silent) if whole else 1):
+            if found.is_whole and len(silent) > (len(whole.silent) if whole else own):
                 whole = found
-            elif len(silent) > (len(some.silent) if some else MANY - 1):
+            elif len(silent) > (len(some.silent) if some else max(own, MANY - 1)):
                 some = found
         if whole and some and len(some.silent) >= len(whole.silent) + MANY:
             return some

@@ -127,11 +127,11 @@ class Teller:
             telling.opening = replace(change, evidence=None)
             telling.due = at + self._settle
         else:
-            self._open(telling, change)
+            self._open(telling, change, at)
 
     def _ended(self, telling: Telling, change: Change) -> None:
         if telling.stage is Stage.SETTLING:
-            self._open_settled(telling)
+            self._open_settled(telling, change.at)
         if telling.stage is Stage.TOLD:
             telling.closing = replace(change, evidence=None)
             telling.due = telling.ends_at(change.at)
@@ -144,17 +144,17 @@ class Teller:
 
     # ------------------------------------------------------------ telling
 
-    def _open(self, telling: Telling, change: Change, fault: Fault | None = None) -> None:
+    def _open(self, telling: Telling, change: Change, at: float, fault: Fault | None = None) -> None:
         change = telling.told(change)
         says = change.says + telling.count(change.at)
-        affected, behind = self._behind(telling.watch.about, change.at)
+        affected, behind = self._behind(telling.watch.about, at)
         self._tell(telling, replace(change, says=says + behind, affected=affected), fault)
-        self._hand_over_to(telling, telling.watch.about.id, change.at)
+        self._hand_over_to(telling, telling.watch.about.id, at)
 
-    def _open_settled(self, telling: Telling) -> None:
+    def _open_settled(self, telling: Telling, at: float) -> None:
         change = telling.opening
         assert change is not None
-        self._open(telling, change, self._alone(telling, change.at))
+        self._open(telling, change, at, self._alone(telling, at))
 
     def _close(self, telling: Telling) -> None:
         change = telling.closing
@@ -388,7 +388,7 @@ class Teller:
         elif at < telling.opening.at + PATIENCE * self._settle and any(map(self._facts.is_suspect, self._explaining(telling))):
             telling.due = at + self._settle
         elif not self._find_common(telling, at):
-            self._open_settled(telling)
+            self._open_settled(telling, at)
 
     def _find_common(self, telling: Telling, at: float) -> bool:
         """Whether others fell silent at the same moment; then that is told, and this one attached to it."""
