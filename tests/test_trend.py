@@ -18,7 +18,7 @@ SHAPES = {
     "daily rhythm": daily(falling(110), 15.0),
     "spikes": spiked(falling(110), 0.05, 60.0),
     "stretches missing": gapped(falling(110)),
-    "read once a minute": falling(110, per=1440),
+    "read every ten minutes": falling(110, per=144),
 }
 
 
@@ -231,3 +231,11 @@ def test_only_numbers_have_a_trend():
     """A text or a flag is no point for this kind."""
     engine = Engine({"r": trend()}, [point("d/t", type="text"), point("d/f", type="flag")], convert, 0.0)
     assert not engine.forecasts(0.0)
+
+
+def test_a_level_that_settles_just_above_its_limit_is_not_told_of_for_ever():
+    """Slower and slower towards 50: good news is told, each time after a longer wait."""
+    values = [50.2 + 300 / (day + 5) + random.Random(day).gauss(0, 0.1) for day in range(365)]
+    story = Story(trend()).read(every(DAY, values))
+    assert story.told[0].phase is Phase.OPENED
+    assert len(story.told) <= 7

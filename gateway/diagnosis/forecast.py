@@ -123,7 +123,7 @@ NOTHING_YET = Score()
 class Announcer:
     """Turns running forecasts into few turns."""
 
-    __slots__ = ("_agreed", "_end", "ended", "is_open", "promise", "score", "terms")
+    __slots__ = ("_agreed", "_eased", "_end", "ended", "is_open", "promise", "score", "terms")
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
@@ -133,6 +133,7 @@ class Announcer:
         self.score = NOTHING_YET
         self._end = 0.0  # the date last told
         self._agreed = 0  # forecasts in a row that ask for a turn
+        self._eased = 0  # how often a later date has been told
 
     def hear(self, at: float, outlook: Outlook) -> Turn | None:
         """A new forecast; returns what is to be told of it."""
@@ -144,6 +145,7 @@ class Announcer:
             if not self._agree(self.terms.hold):
                 return None
             self.is_open, self.promise, self.ended = True, Promise(at, *outlook[:3]), None
+            self._eased = 0
             self._end = at + outlook.in_s
             self.score = self.score._replace(announced=self.score.announced + 1)
             return Turn.ANNOUNCED
@@ -157,10 +159,13 @@ class Announcer:
         if eta == NEVER or not wrong:
             self._agreed = 0
             return None
-        if not self._agree(self.terms.hold):
+        is_later = eta > told
+        # Good news can wait, each time longer: a level that settles just above its limit would be told of for ever.
+        if not self._agree(self.terms.hold << min(self._eased, 10) if is_later else self.terms.hold):
             return None
         self._end = at + eta
-        return Turn.SOONER if eta < told else Turn.LATER
+        self._eased += is_later
+        return Turn.LATER if is_later else Turn.SOONER
 
     def _agree(self, times: int) -> bool:
         """One more forecast asks for a turn; whether that is enough."""
@@ -198,11 +203,11 @@ class Announcer:
         """Itself as plain data."""
         promise = self.promise and [None if time == NEVER else time for time in self.promise]
         ended = self.ended and self.ended.value
-        return [self.is_open, promise, ended, self._end, self._agreed, list(self.score)]
+        return [self.is_open, promise, ended, self._end, self._agreed, self._eased, list(self.score)]
 
     def recall(self, memory: list[Any]) -> None:
         """Take up what `memory` gave."""
-        self.is_open, promise, ended, self._end, self._agreed, score = memory
+        self.is_open, promise, ended, self._end, self._agreed, self._eased, score = memory
         self.ended = Turn(ended) if ended else None
         self.promise = promise and Promise(*(NEVER if time is None else time for time in promise))
         self.score = Score(*score)
