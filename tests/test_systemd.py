@@ -77,7 +77,7 @@ class Service:
     def says(self, text, unit="canary"):
         """Wait until the journal has it."""
         said = f"{self._journalctl} -u {unit}"
-        self.machine.until(f"journalctl --sync; {said} | grep -qF -- '{text}' || {{ {said}; false; }}")
+        self.machine.until(f"journalctl --sync; {said} | grep -qF -- '{text}' || {{ {self._journalctl}; false; }}")
 
     def beside(self, name, program):
         """Start a program of Python that goes on beside the hub, with the tests' peers at hand."""
@@ -132,9 +132,8 @@ def test_a_hub_that_hangs_is_restarted_and_the_journal_says_where_it_hung(servic
     service.start()
     machine.run("systemctl kill --signal=STOP canary")
     service.is_back(restarts=1)
-    assert "Watchdog timeout" in service.journal()
-    assert "Current thread" in service.journal()
-    assert "gateway/cli/run.py" in service.journal()
+    service.says("Watchdog timeout")
+    service.says("gateway/cli/run.py")
 
 
 def test_a_hub_that_was_killed_is_restarted(service, machine):
@@ -257,7 +256,7 @@ async def child():
 
 print(json.dumps({
     "a C library that calls back": attempt(lambda: ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 7)()),
-    "the kernel's word on the clock": attempt(lambda: _adjtimex() >= 0),
+    "the kernel's word on the clock": attempt(_adjtimex),
     "to decrypt": attempt(lambda: len(AESCCM(bytes(16), tag_length=4).encrypt(bytes(13), b"12", None))),
     "names of hosts": attempt(lambda: socket.getaddrinfo("broker.example", 1)[0][4][0]),
     "its own figures": attempt(lambda: "Pss:" in Path("/proc/self/smaps_rollup").read_text()),
@@ -281,11 +280,12 @@ def test_the_sandbox_lets_it_do_its_work_and_nothing_else(service, machine):
     machine.write("/etc/hosts", "192.0.2.1 broker.example\n")
     machine.run("mkdir --mode=1777 /srv/open")
     drop_in(machine, "Type=oneshot\nRestart=no\nWatchdogSec=0\nExecStart=\nExecStart=/opt/canary/bin/python /opt/canary/probe.py")
+    asked_outside = machine.run("/opt/canary/bin/python -c 'from gateway.clock import _adjtimex; print(_adjtimex())'")
     service.start()
     told = json.loads(next(line for line in service.journal().splitlines() if line.startswith("{")))
     assert told == {
         "a C library that calls back": "7",
-        "the kernel's word on the clock": "True",
+        "the kernel's word on the clock": asked_outside,
         "to decrypt": "6",
         "names of hosts": "'192.0.2.1'",
         "its own figures": "True",

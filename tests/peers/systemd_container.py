@@ -150,7 +150,7 @@ class Container:
         folder = shlex.quote(str(Path(path).parent))
         self.run(f"mkdir -p {folder}; printf %s {shlex.quote(text)} >{shlex.quote(path)}")
 
-    def until(self, script: str, seconds: float = 20) -> None:
+    def until(self, script: str, seconds: float = 30) -> None:
         """Wait until a script succeeds."""
         give_up = time.monotonic() + seconds
         while (done := self.attempt(script)).returncode:
