@@ -428,6 +428,7 @@ class Engine:
                 "points": list(plan.points),
                 "at": plan.at,
                 "history": plan.history.memory() if history and plan.history else None,
+                "values": [None if missing(value) else value for value in plan.values] if history else [],
             }
             for name, device in self._devices.items()
             for plan in device.plans.values()
@@ -489,6 +490,7 @@ class Engine:
             points = tuple(kept["points"])
             plan = self._plan(device, Batch(kept["device"], 0.0, points, ()))
             plan.at = kept["at"] + shift
+            plan.values = tuple(NoValue("not known") if value is None else value for value in kept.get("values", ()))
             for column in plan.columns:
                 column.seen_before = -NEVER  # not when this engine began: it was read before, and `voids` knows what was lost
             if plan.history and kept["history"]:
