@@ -341,6 +341,15 @@ def to_wire(moment: Moment) -> bytes:
     return next(wire for wire in map(_encode, _smaller(moment)) if len(wire) <= MAX_BYTES)
 
 
+def within(moment: Moment, most: int) -> Moment:
+    """The moment in so many bytes, if it can be made that small; else as small as it can be."""
+    smaller = moment
+    for smaller in (moment, *_smaller(moment)):
+        if len(to_wire(smaller)) <= most:
+            break
+    return smaller
+
+
 def restamped(wire: bytes, clock: Clock) -> bytes:
     """The same moment with its times put right, where it was made before the clock was trusted, and the clock is trusted now.
 

@@ -30,7 +30,7 @@ class Document:
         self.problems = list(problems)
         self.whole = not problems
         self.data: dict[str, Any] = {}
-        self._text = text
+        self.text = text
         self._mended = text
         self._shifts: list[tuple[int, int]] = []  # where the mended text was changed, and by how many characters it grew
         self._parse()
@@ -110,7 +110,7 @@ class Document:
         for start, growth in reversed(self._shifts):
             if offset > start:
                 offset = max(start, offset - growth)
-        return line_and_column(self._text, offset)
+        return line_and_column(self.text, offset)
 
     @cached_property
     def _spots(self) -> dict[Path, Spot]:
@@ -121,7 +121,7 @@ class Document:
         for size in range(len(path), 0, -1):
             if spot := self._spots.get(path[:size]):
                 return self._place(spot.key if key or size < len(path) else spot.value)
-        return (1, 1) if self._text else (0, 0)
+        return (1, 1) if self.text else (0, 0)
 
     def has(self, path: Path) -> bool:
         """Whether the file itself says something at `path`."""

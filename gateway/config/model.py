@@ -57,13 +57,38 @@ class Uplink(Keys, frozen=True, kw_only=True):
     protocol: Annotated[Literal["5", "3.1.1"], Meta(description="MQTT version.")] = "5"
     keep_alive: Annotated[Seconds, Meta(ge=5, le=3600, description="MQTT keep-alive.")] = 60.0
     tls: Annotated[Tls, Meta(description="Only where the system's own certificate authorities do not do.")] = Tls()
+    retry_first: Annotated[
+        Seconds,
+        Meta(
+            ge=0.1,
+            le=3600,
+            description="After a lost connection the next attempt is made some time within this, drawn by lot; with each failure "
+            "the range doubles. The more hubs share a broker, the longer.",
+        ),
+    ] = 30.0
+    retry_longest: Annotated[Seconds, Meta(ge=0.1, le=3600, description="The longest that range becomes.")] = 120.0
+    state_every: Annotated[
+        Seconds, Meta(ge=60, le=86400, description="How often the retained state is renewed when nothing of it changes.")
+    ] = 900.0
+    compress: Annotated[
+        Literal["", "zstd"],
+        Meta(
+            description="How large moments are packed; MQTT 5 only. Whoever receives them must look at the user property "
+            '"content-encoding". Needs the package "zstandard".'
+        ),
+    ] = ""
+    compress_above: Annotated[int, Meta(ge=0, le=8192, description="Bytes; what is smaller is never packed.")] = 1024
 
     def __post_init__(self) -> None:
-        """Refuse a port that is none, and an open connection through a network."""
+        """Refuse a port that is none, an open connection through a network, and packing that nobody could be told of."""
         try:
             broker.check(self.url)
         except Unfit as unfit:
             raise KeyMistake("url", unfit.found, unfit.expected or unfit.suggestion) from None
+        if self.compress and self.protocol != "5":
+            raise KeyMistake("compress", f'"{self.compress}" with MQTT {self.protocol}', '`protocol = "5"`, or no packing')
+        if self.retry_longest < self.retry_first:
+            raise KeyMistake("retry_longest", "it is shorter than `retry_first`", "at least as long")
 
     @property
     def secure(self) -> bool:
@@ -79,6 +104,31 @@ class Uplink(Keys, frozen=True, kw_only=True):
     def port(self) -> int:
         """Port of the broker; 8883 by TLS and 1883 without where the url names none."""
         return urlsplit(self.url).port or (8883 if self.secure else 1883)
+
+
+class Keep(Keys, frozen=True, kw_only=True):
+    """`[outbox.keep]`: how long a moment of each class may wait for the uplink."""
+
+    critical: Annotated[Seconds, Meta(ge=60, description="What is critical.")] = 90 * 86400.0
+    warning: Annotated[Seconds, Meta(ge=60, description="Warnings.")] = 30 * 86400.0
+    info: Annotated[Seconds, Meta(ge=60, description="What is merely to be known.")] = 14 * 86400.0
+    digest: Annotated[Seconds, Meta(ge=60, description="Digests, milestones and insights.")] = 30 * 86400.0
+
+
+class Outbox(Keys, frozen=True, kw_only=True):
+    """`[outbox]`: how much may wait for the uplink; beyond, the least important goes, and is counted."""
+
+    max_mib: Annotated[float, Meta(ge=0.1, le=4096, description="Most that waiting moments may take on the disk, in MiB.")] = 64.0
+    max_moments: Annotated[int, Meta(ge=10, le=1_000_000, description="How many may wait.")] = 100_000
+    keep: Annotated[Keep, Meta(description="How long a moment may wait, by its class.")] = Keep()
+
+
+class Limits(Keys, frozen=True, kw_only=True):
+    """`[limits]`: how much a hub tells when everything breaks at once; what is beyond is counted, and told as one."""
+
+    moments_per_day: Annotated[int, Meta(ge=10, le=100_000, description="Moments of this hub in a day.")] = 500
+    kib_per_day: Annotated[float, Meta(ge=64, le=1_000_000, description="Their size in KiB.")] = 2048.0
+    moments_per_rule_and_hour: Annotated[int, Meta(ge=4, le=10_000, description="Moments of any one rule in an hour.")] = 30
 
 
 class Desk(Keys, frozen=True, kw_only=True):
@@ -155,12 +205,15 @@ class Config(Keys, frozen=True, kw_only=True):
 
     hub: Hub
     uplink: Uplink | None
+    outbox: Outbox = Outbox()
+    limits: Limits = Limits()
     desk: Desk
     owners: Mapping[str, Owner]
     buses: Mapping[str, BusConfig]
     devices: Mapping[str, DeviceConfig]
     rules: Mapping[str, RuleKeys]
     files: tuple[str, ...] = field(default_factory=tuple)
+    digest: str = ""  # twelve hex digits of what the files say
 
     def points(self) -> list[PointInfo]:
         """Every point of every device, and the state of each device and bus."""

@@ -9,6 +9,7 @@
 Only the drivers that the config names are imported. Where things stand in a file is looked up only when there is a mistake to tell.
 """
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path as FilePath
@@ -18,7 +19,7 @@ from drivers.contract import Keys
 from gateway.config.devices import Devices, read_buses
 from gateway.config.findings import Findings
 from gateway.config.fragments import Sections, documents, merge
-from gateway.config.model import Config, Desk, Hub, Uplink
+from gateway.config.model import Config, Desk, Hub, Limits, Outbox, Uplink
 from gateway.config.problems import Path, Told
 from gateway.config.profiles import SEARCH_PATH, Shelf
 from gateway.config.rules import Points, Rules, read_owners
@@ -61,17 +62,28 @@ def _build(sections: Sections, findings: Findings, shelf: Shelf) -> Config | Non
     """The config as far as it can be made out; None where that is not far."""
     hub = _single(Hub, "hub", sections, findings)
     uplink = _single(Uplink, "uplink", sections, findings) if findings.says(("uplink",)) else None
+    outbox = _single(Outbox, "outbox", sections, findings)
+    limits = _single(Limits, "limits", sections, findings)
     desk = _single(Desk, "desk", sections, findings)
     lines = read_buses(sections, findings)
     devices = Devices(sections, lines, shelf, findings)
     buses = devices.buses()
     owners = read_owners(sections, devices.read, findings)
     rules = Rules(sections, Points(devices.units, sections["bus"]), shelf, findings)
-    if hub is None or desk is None:
+    if hub is None or outbox is None or limits is None or desk is None:
         return None
-    files = tuple(document.file for document in findings.documents)
     return Config(
-        hub=hub, uplink=uplink, desk=desk, owners=owners, buses=buses, devices=devices.good(), rules=rules.good(), files=files
+        hub=hub,
+        uplink=uplink,
+        outbox=outbox,
+        limits=limits,
+        desk=desk,
+        owners=owners,
+        buses=buses,
+        devices=devices.good(),
+        rules=rules.good(),
+        files=tuple(document.file for document in findings.documents),
+        digest=hashlib.sha256("\0".join(document.text for document in findings.documents).encode()).hexdigest()[:12],
     )
 
 

@@ -17,7 +17,7 @@ import drivers
 from drivers.contract import PointKeys
 from gateway import diagnosis
 from gateway.config import units
-from gateway.config.model import Bus, Desk, Device, Hub, Owner, Uplink
+from gateway.config.model import Bus, Desk, Device, Hub, Limits, Outbox, Owner, Uplink
 from gateway.config.problems import quoted
 from gateway.config.schema import written_default
 from gateway.config.tables import AnyOf, Field, Named, Several, Table, fields
@@ -38,6 +38,8 @@ def reference(names: Iterable[str]) -> str:
     parts = [
         _part("`[hub]`", Hub),
         _part("`[uplink]`", Uplink),
+        _part("`[outbox]`", Outbox),
+        _part("`[limits]`", Limits),
         _part("`[desk]`", Desk),
         _part("`[owner.NAME]`", Owner),
         _part("`[bus.NAME]`", Bus),

@@ -19,7 +19,7 @@ from drivers.contract import Driver
 from gateway import diagnosis
 from gateway.config import units
 from gateway.config.fragments import NAMED
-from gateway.config.model import Bus, Desk, Device, Hub, Owner, Uplink
+from gateway.config.model import Bus, Desk, Device, Hub, Limits, Outbox, Owner, Uplink
 from gateway.config.points import NAME
 from gateway.config.tables import AnyOf, Field, Fixed, Named, Several, Table, table
 from gateway.config.values import Amount, Bounds, Choice, Day, Duration, Flag, Number, SecretText, Shape, Text
@@ -39,6 +39,8 @@ def schema(names: Iterable[str]) -> Schema:
         "properties": {
             "hub": _table(Hub),
             "uplink": _table(Uplink),
+            "outbox": _table(Outbox),
+            "limits": _table(Limits),
             "desk": _table(Desk),
             **dict(zip(NAMED, map(_named, (_table(Owner), _bus(loaded), _device(loaded.values()), _rule())), strict=True)),
         },

@@ -292,7 +292,7 @@ class Engine:
             point=point,
             kind=watch.kind,
             phase=phase,
-            severity=episode.severity(keys.severity),
+            severity="info" if watch.kind == "milestone" else episode.severity(keys.severity),
             at=at,
             since=episode.since,
             value=shown,
