@@ -75,6 +75,7 @@ class Hub:
         self._waiting: list[Change] = self._resume()  # changes on their way to the clerk
         self.pollers: dict[str, Poller] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._filing = asyncio.Lock()  # some are being stored
         self._news = asyncio.Event()  # there are some
         self._mail = asyncio.Event()  # there are moments for the uplink
         self._alarm: asyncio.TimerHandle | None = None
@@ -109,7 +110,8 @@ class Hub:
         if self._alarm:
             self._alarm.cancel()
         await self._end("saving")
-        await self._end("clerk")
+        async with self._filing:  # cancelled in the middle of a write, the clerk would not know that it was done, and do it again
+            await self._end("clerk")
         try:
             await self._file()
             await self._save(all_of_it=True)
@@ -202,14 +204,16 @@ class Hub:
 
     async def _file(self) -> None:
         """Store what waits, as one commit; what could not be stored waits on."""
-        changes, self._waiting = self._waiting, []
-        if not changes:
-            return
-        try:
-            made = await self._in_thread(self._write, changes, self.engine.state(history=False, calm=False), Stamp.now(self._clock))
-        except BaseException:
-            self._waiting[:0] = changes
-            raise
+        async with self._filing:
+            changes, self._waiting = self._waiting, []
+            if not changes:
+                return
+            state = self.engine.state(history=False, calm=False)
+            try:
+                made = await self._in_thread(self._write, changes, state, Stamp.now(self._clock))
+            except BaseException:
+                self._waiting[:0] = changes
+                raise
         self._mail.set()
         for moment in made:
             log.info("moment", says=moment.data.says, phase=moment.data.phase.value, case=moment.data.case)

@@ -7,14 +7,20 @@ import sqlite3
 import msgspec
 import pytest
 
+from gateway.agent import Hub
 from gateway.cli import main
 from gateway.clock import SystemClock
+from gateway.config import load
 from gateway.config.model import Uplink
 from gateway.control import Control, ControlError, ask
 from gateway.demo import modbus_machine
 from gateway.moments import from_wire
+from gateway.outbox import Outbox
+from gateway.store import Store
 from gateway.uplink import listen
+from gateway.watchdog import Notifier
 
+from moments_of import change
 from peers.hub_process import HubProcess
 from peers.mosquitto import Mosquitto
 
@@ -263,3 +269,22 @@ async def test_a_question_that_nobody_knows_is_answered_as_such(tmp_path):
         assert await asyncio.to_thread(lambda: list(ask(tmp_path, do="known"))) == ["yes"]
         with pytest.raises(ControlError, match="known: known"):
             await asyncio.to_thread(lambda: list(ask(tmp_path, do="nonsense")))
+
+
+async def test_a_hub_that_is_stopped_in_the_middle_of_a_write_does_not_write_it_again(tmp_path):
+    """Seen in a soak: the moment was told twice, under two ids, because whoever was stopped did not know that it was stored."""
+    config = tmp_path / "hub.toml"
+    config.write_text(f'[hub]\nid = "hub-1"\nstate = "{tmp_path}"\n')
+    stop = asyncio.Event()
+    with Store.open(tmp_path / "canary.db") as store:
+        hub = Hub(load(config), SystemClock(), store)
+        running = asyncio.create_task(hub.run(stop, Notifier()))
+        await asyncio.sleep(0)
+        with store._lock:  # the disk takes its time
+            hub._hand_over([change()])
+            for turn in range(100):
+                await asyncio.sleep(0)
+                if turn == 50:
+                    stop.set()
+        await running
+        assert Outbox(store).stats().seq == 1
