@@ -298,7 +298,7 @@ class Engine:
             value=shown,
             says=fill(says, words),
             because=because,
-            evidence=self.evidence(point, episode.since, at),
+            evidence=watch.evidence() or self.evidence(point, episode.since, at),
             forecast=None if is_last else watch.forecast(at),
             confidence=None if is_last else watch.confidence(),
             how=watch.how() if phase is Phase.CLOSED else "",

@@ -25,7 +25,7 @@ from fnmatch import fnmatchcase
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 from drivers.contract import NoValue, Outcome, Value
-from gateway.diagnosis.contract import HUB, Forecast, Kind, Phase, PointInfo, Quantity, RuleKeys
+from gateway.diagnosis.contract import HUB, Evidence, Forecast, Kind, Phase, PointInfo, Quantity, RuleKeys
 from gateway.diagnosis.episode import Episode
 from gateway.diagnosis.forecast import Score
 from gateway.diagnosis.words import quantity
@@ -185,6 +185,10 @@ class Watch:
 
     def forecast(self, at: float) -> Forecast | None:  # noqa: ARG002
         """When its limit will be crossed, as seen from `at`; None where it foresees nothing."""
+        return None
+
+    def evidence(self) -> Evidence | None:
+        """What it saw, where it keeps more of it than the history of its point does."""
         return None
 
     @property
