@@ -46,6 +46,17 @@ def test_a_forecast_names_the_limit_and_an_interval_that_holds_the_crossing():
     assert earliest < 100 * DAY - change.at < latest
 
 
+def test_its_evidence_are_the_weeks_that_it_judged_by():
+    """A value a day of the last forty, in the point's own unit; after a step only what came since."""
+    opened = told(SHAPES["spikes"]).told[0].evidence
+    assert len(opened.values) == 40
+    assert opened.every_s == pytest.approx(DAY, rel=0.01)
+    assert [value for value in opened.values if abs(value - (100 - 0.5 * (opened.from_at / DAY + 20))) > 15] == []
+    assert opened.values[0] - opened.values[-1] == pytest.approx(0.5 * 39, abs=4)
+    averted = told(falling(88) + [(at + 88 * DAY, value) for at, value in falling(30, per_day=0.1)]).told[-1].evidence
+    assert averted.every_s < DAY
+
+
 def test_a_leak_that_slows_down_is_told_again_as_eased():
     """Half as fast from day 78 on: the later date is told, twice in a month at the most, and comes true."""
     after = [(at + 78 * DAY, value - 39) for at, value in falling(60, per_day=0.25)]

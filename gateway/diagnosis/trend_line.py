@@ -65,8 +65,8 @@ class Line:
     """The line of one point. `width` is that of a bucket (s)."""
 
     __slots__ = (
-        "_away", "_held", "_now", "_outlook", "_over", "_past", "_recent", "_scatter", "_span", "_sum_t", "_sum_y", "_whole",
-        "count", "level", "slope",
+        "_away", "_held", "_now", "_outlook", "_over", "_past", "_recent", "_scatter", "_since", "_span", "_sum_t", "_sum_y",
+        "_whole", "count", "level", "slope",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -81,6 +81,7 @@ class Line:
         self._sum_t = self._sum_y = 0.0  # of the next of those
         self._held = 0
         self._past = Past()
+        self._since = 0  # number of the first bucket that no step has been taken out of
         self._away = 0  # buckets in a row far off the line, with the sign of their side
         self._over = 0  # buckets in a row past the limit
 
@@ -102,6 +103,12 @@ class Line:
     def outlook(self, at: float) -> Outlook:
         """When the limit will be crossed, as seen from the time `at`."""
         return self._outlook.after(at - self._now)
+
+    def seen(self) -> list[Value]:
+        """The buckets at hand that are as they were read: those after the last step."""
+        kept = 2 * min(self.count - self._since, KEEP)
+        recent = self._recent[-kept:]
+        return [Value(*pair) for pair in zip(recent[::2], recent[1::2], strict=True)] if kept else []
 
     def add(self, bucket: Value, width: float, terms: Terms, size: float) -> News:
         """Take in a bucket. `size` is the magnitude of the readings themselves: of the limit, that is."""
@@ -140,6 +147,7 @@ class Line:
         if abs(self._away) < STAY:
             return False
         self._away = 0
+        self._since = self.count - STAY
         recent = self._recent
         offs = sorted(recent[-i] - self.level - self.slope * (recent[-i - 1] - self._now) for i in range(1, 2 * STAY, 2))
         jump = (offs[1] + offs[2]) / 2.0

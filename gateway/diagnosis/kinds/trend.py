@@ -21,11 +21,12 @@ from msgspec import Meta
 
 from drivers.contract import KeyMistake, Outcome, Seconds, Value
 from gateway.diagnosis.buckets import SAMPLES, SLOTS, Bucket
-from gateway.diagnosis.contract import Phase, PointInfo, Quantity, RuleKeys
+from gateway.diagnosis.contract import Evidence, Phase, PointInfo, Quantity, RuleKeys
+from gateway.diagnosis.evidence import Sample, thin
 from gateway.diagnosis.forecast import Outlook, Terms, Turn
 from gateway.diagnosis.foreseen import Foreseen, Sampler, about
 from gateway.diagnosis.life import decode
-from gateway.diagnosis.trend_line import Line, News
+from gateway.diagnosis.trend_line import LEAST, Line, News
 from gateway.diagnosis.unit_life import UnitLife
 from gateway.diagnosis.watch import NEVER, Rule, ToUnit, Verdict, Watch, matching
 from gateway.diagnosis.words import PLACEHOLDERS, duration
@@ -186,6 +187,14 @@ class Trend(Foreseen):
     def outlook(self, at: float) -> Outlook | None:
         """See `Foreseen.outlook`."""
         return self.line.outlook(at - self.began) if self.line.is_drawn else None
+
+    def evidence(self) -> Evidence | None:
+        """See `Watch.evidence`: the buckets of the last weeks, each a robust mean; None right after a step."""
+        seen = self.line.seen()
+        if len(seen) < LEAST:
+            return None
+        samples = [Sample(self.began + at, 1, value, value) for at, value in ((at, self.level + self.sign * y) for at, y in seen)]
+        return thin(samples, self.point.unit)
 
     @property
     def learning(self) -> float:
