@@ -51,7 +51,7 @@ def story(before: float, after: float, seed: int = 1, **keys: object) -> list[Ch
 def test_a_firmware_that_makes_it_better_is_told_once_as_good_news() -> None:
     """A week after: a milestone with both numbers, and no episode stays open."""
     (told,) = story(100.0, 80.0)
-    assert (told.kind, told.phase.value) == ("milestone", "opened")
+    assert (told.kind, told.phase.value, told.severity) == ("milestone", "opened", "info")
     assert told.at / DAY == pytest.approx(22, abs=0.1)
     assert told.says.startswith("d power is better since d firmware went from 1.2 to 1.3: 8")
     assert " % less)." in told.says

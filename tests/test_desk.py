@@ -99,6 +99,12 @@ def test_all_moments_of_an_episode_carry_one_case_number(store):
     assert told.moment(change()).data.case != made[0].data.case
 
 
+def test_good_news_is_told_once_so_its_case_ends_with_it(store):
+    told = desk.Desk(config(), store, VirtualClock(), facts)
+    first, second = (told.moment(change(kind="milestone")) for _ in range(2))
+    assert first.data.case != second.data.case
+
+
 def test_the_last_moment_and_the_end_of_its_case_are_one_transaction(store):
     """If the moment cannot be stored, the episode is still open under its number."""
     told, outbox = desk.Desk(config(), store, VirtualClock(), facts), Outbox(store)

@@ -36,7 +36,7 @@ class Desk:
         device = self._config.devices.get(change.point.device)
         with self._store.transaction():
             case = self._cases.of(change.episode)
-            if change.phase in LAST:
+            if change.phase in LAST or change.kind == "milestone":
                 self._cases.close(change.episode)
         return moments.compose(
             change,
