@@ -35,7 +35,8 @@ class Keys(RuleKeys, frozen=True, kw_only=True):
     rest: Annotated[Quantity | None, Meta(description='At rest at or below this: "0.05 l/min"; 0 if left out.')] = None
     counter: Annotated[bool, Meta(description="It is a meter, which rests while it does not rise.")] = False
     rests_for: Annotated[
-        Seconds | None, Meta(ge=1, description="How long a rest must be to count; for a meter 15 min, otherwise one reading.")
+        Annotated[Seconds, Meta(ge=1)] | None,
+        Meta(description="How long a rest must be to count; for a meter 15 min, otherwise one reading."),
     ] = None
     within: Annotated[Seconds, Meta(ge=60, description="It must come to rest within each such time.")] = DAY
     hours: Annotated[

@@ -26,8 +26,8 @@ NAMED = 5  # of what is counted, in the reason
 class Keys(RuleKeys, frozen=True, kw_only=True):
     """`[rule.NAME]` with kind = "count"."""
 
-    at_most: Annotated[int | None, Meta(ge=0, description="Too many beyond this.")] = None
-    at_least: Annotated[int | None, Meta(ge=1, description="Too few below this.")] = None
+    at_most: Annotated[Annotated[int, Meta(ge=0)] | None, Meta(description="Too many beyond this.")] = None
+    at_least: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="Too few below this.")] = None
     is_: Annotated[
         tuple[str, ...], Meta(description='Texts that are counted: "mute", or ["mute", "parked"]; of a state those that answer.')
     ] = ()

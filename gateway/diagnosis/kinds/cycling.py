@@ -1,8 +1,8 @@
 """cycling: starts too often, runs too long, or stands still too long.
 
-Claims      More than `starts` starts fell within the last `within`; or it has run for longer than `runs` without a pause; or it has
-            stood still for longer than `stands`. Each start costs a motor, a compressor or a relay life; a run without end means
-            that it does not reach what it runs for.
+Claims      More than `starts` starts fell within the last `within`, until no more than three quarters of them are left; or it has
+            run for longer than `runs` without a pause; or it has stood still for longer than `stands`. Each start costs a motor, a
+            compressor or a relay life; a run without end means that it does not reach what it runs for.
 Assumes     Readings come several times in the shortest run and the shortest pause that count. A `counter` of starts that the
             machine keeps itself misses none, but knows nothing of runs.
 Method      Edges with hysteresis (`on_above`, `off_below`), and those that do not hold for `least_run` or `least_pause` taken for
@@ -25,14 +25,22 @@ from gateway.diagnosis.running import Running, RunningKeys
 from gateway.diagnosis.watch import NEVER, Rule, ToUnit, Verdict, Watch, matching
 from gateway.diagnosis.words import duration
 
+CALM = 0.75  # of the starts that are allowed: with no more it is well again, so that an episode does not come and go at the bound
+
 
 class Keys(RunningKeys, frozen=True, kw_only=True):
     """`[rule.NAME]` with kind = "cycling"."""
 
-    starts: Annotated[int | None, Meta(ge=1, le=1000, description="Too often if it starts more often than this.")] = None
+    starts: Annotated[
+        Annotated[int, Meta(ge=1, le=1000)] | None, Meta(description="Too often if it starts more often than this.")
+    ] = None
     within: Annotated[Seconds, Meta(ge=1, description="The time within which it does.")] = 3600.0
-    runs: Annotated[Seconds | None, Meta(gt=0, description="Too long if it runs for longer than this without a pause.")] = None
-    stands: Annotated[Seconds | None, Meta(gt=0, description="Too long if it stands still for longer than this.")] = None
+    runs: Annotated[
+        Annotated[Seconds, Meta(gt=0)] | None, Meta(description="Too long if it runs for longer than this without a pause.")
+    ] = None
+    stands: Annotated[
+        Annotated[Seconds, Meta(gt=0)] | None, Meta(description="Too long if it stands still for longer than this.")
+    ] = None
     least_run: Annotated[Seconds, Meta(description="A shorter run is noise.")] = 0.0
     least_pause: Annotated[Seconds, Meta(description="A shorter pause is noise.")] = 0.0
     counter: Annotated[bool, Meta(description="The point is the machine's own counter of starts.")] = False
@@ -91,7 +99,7 @@ class Cycling(Watch):
         """See `Watch.lasting`: when the verdict is unhappy, it has lasted already."""
         return 0.0
 
-    def look(self, value: Value, at: float, is_open: bool) -> Verdict:  # noqa: ARG002
+    def look(self, value: Value, at: float, is_open: bool) -> Verdict:
         """See `Watch.look`."""
         self._resume(at)
         raw = self.running.at(value, self.raw)
@@ -104,7 +112,7 @@ class Cycling(Watch):
             if self.runs is None or at >= self.due:
                 self._turn(raw)
                 self.due = NEVER
-        return self.judge(at)
+        return self.judge(at, is_open)
 
     def _resume(self, at: float) -> None:
         """Take up where nothing was known any more. What does the same as before is taken to have done so; its time stood still."""
@@ -122,15 +130,15 @@ class Cycling(Watch):
             self.times.append((start, self.raw_at - start))
         self.runs, self.since_at = runs, self.raw_at
 
-    def judge(self, at: float) -> Verdict:
+    def judge(self, at: float, is_open: bool) -> Verdict:
         """Hold what is known against the bounds; the deadline is at most the one that is stated already."""
         self.latest = at
         keys = self.keys
-        if keys.starts is not None and len(self.times) > keys.starts:
-            over = self.times[0][0] + keys.within
-            if at < over:
+        if keys.starts is not None:
+            allowed = int(CALM * keys.starts) if is_open and self.why == "starts" else keys.starts
+            if len(self.times) > allowed and at < self.times[-allowed - 1][0] + keys.within:
                 self.why = "starts"
-                self.due = min(self.due, over)
+                self.due = min(self.due, self.times[-allowed - 1][0] + keys.within)
                 return Verdict.UNHAPPY
         bound = keys.runs if self.runs else keys.stands
         if bound is None or self.runs is None:
@@ -186,7 +194,7 @@ class Cycling(Watch):
     def because(self, phase: Phase, value: Outcome | None, lasting: float) -> str:
         """See `Watch.because`."""
         if phase is Phase.CLOSED:
-            return f"it is within {self.limit()} again" if self.why == "starts" else f"it is {self.written(value)}"
+            return f"it is well within {self.limit()} again" if self.why == "starts" else f"it is {self.written(value)}"
         if self.why == "starts":
             runs = [run for _, run in self.times if run]
             mean = f"; the mean run was {duration(sum(runs) / len(runs))}" if runs else ""
@@ -219,7 +227,7 @@ class CountedCycling(Cycling):
         super().__init__(rule, point, to_unit)
         self.counted: float | None = None
 
-    def look(self, value: Value, at: float, is_open: bool) -> Verdict:  # noqa: ARG002
+    def look(self, value: Value, at: float, is_open: bool) -> Verdict:
         """See `Watch.look`: standing still is to be without a start."""
         assert not isinstance(value, str)
         if self.lost_at is not None and at - self.lost_at >= self.keys.within:
@@ -234,7 +242,7 @@ class CountedCycling(Cycling):
             self.times.extend([(at, 0.0)] * more)
             self.since_at = at
         self.counted = float(value)
-        return self.judge(at)
+        return self.judge(at, is_open)
 
     def pause(self, seconds: float) -> None:
         """See `Watch.pause`."""

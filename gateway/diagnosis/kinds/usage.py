@@ -36,10 +36,10 @@ class Keys(RunningKeys, frozen=True, kw_only=True):
 
     WORDS: ClassVar[tuple[str, ...]] = (*PLACEHOLDERS, "in")
 
-    hours: Annotated[Seconds | None, Meta(gt=0, description='Due after running for so long: "2000 h".')] = None
-    starts: Annotated[int | None, Meta(gt=0, description="Due after so many starts.")] = None
+    hours: Annotated[Annotated[Seconds, Meta(gt=0)] | None, Meta(description='Due after running for so long: "2000 h".')] = None
+    starts: Annotated[Annotated[int, Meta(gt=0)] | None, Meta(description="Due after so many starts.")] = None
     amount: Annotated[Difference | None, Meta(description='Due when the meter has risen by so much: "500 m³".')] = None
-    age: Annotated[Seconds | None, Meta(gt=0, description='Due after so long, run or not: "365 d".')] = None
+    age: Annotated[Annotated[Seconds, Meta(gt=0)] | None, Meta(description='Due after so long, run or not: "365 d".')] = None
     before: Annotated[Seconds, Meta(description="Hours run, or age, before the hub counted.")] = 0.0
     starts_before: Annotated[int, Meta(ge=0, description="Starts before the hub counted.")] = 0
     start: Annotated[
