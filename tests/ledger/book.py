@@ -8,13 +8,17 @@ What follows from bytes that were destroyed in the hub's file is counted apart: 
 
 import re
 from collections import Counter, defaultdict
+from datetime import UTC, datetime
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from gateway.moments import Moment, from_wire
 
 from ledger.machines import number_of
 
 MADE = re.compile(r"hub: moment \| says=.* phase=(\S+) case=(\S+)")
+START = datetime.fromtimestamp(0, UTC)
 LAST = {"closed", "withdrawn"}
 
 
@@ -102,7 +106,7 @@ class Book:
             self._there.add(_key(moment))
             return True
         self.repeats += 1
-        if self._arrivals[place] != moment and _key(moment) not in self._hidden_keys:
+        if _but_for_stamps(self._arrivals[place]) != _but_for_stamps(moment) and _key(moment) not in self._hidden_keys:
             self._hidden_keys.add(_key(moment))
             self._hidden.append(Finding(f"{moment.id} is two moments", self._damaged(place, len(self._arrivals))))
         return False
@@ -206,6 +210,12 @@ class Book:
 
 def _key(moment: Moment) -> Key:
     return Key(moment.data.case, moment.data.phase.value)
+
+
+def _but_for_stamps(moment: Moment) -> Moment:
+    """What stays the same when the hub learns what time it was: a repeat is put right where the first could not be."""
+    data = replace(moment.data, since=START, hub=None, evidence=None)
+    return replace(moment, time=START, data=data)
 
 
 def _unexcused(findings: list[Finding]) -> list[str]:
