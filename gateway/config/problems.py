@@ -86,7 +86,7 @@ def _plain(word: str) -> str:
     return word.casefold().replace("_", "-").replace(" ", "-")
 
 
-def one_of(words: Sequence[Any], most: int = 12) -> str:
+def one_of(words: Sequence[Any], most: int = 16) -> str:
     """The valid words, for a person to choose from."""
     shown = [quoted(word) for word in words[:most]]
     if len(words) > most:
