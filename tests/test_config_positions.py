@@ -6,7 +6,7 @@ import tomli
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.config.positions import line_and_column, scan
+from gateway.config.positions import in_text, line_and_column, scan
 
 BARE = st.text(string.ascii_letters + string.digits + "-_", min_size=1, max_size=4)
 ODD = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=4)
@@ -118,3 +118,30 @@ def test_places_are_told_as_people_count():
     assert line_and_column(text, spots["device", "freezer-1", "bus"].key) == (3, 1)
     assert line_and_column(text, spots["device", "freezer-1", "bus"].value) == (3, 7)
     assert line_and_column(text, spots["device", "freezer-1", "points", "door", "discrete"].value) == (5, 16)
+
+
+PLAIN = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\"'\\").map(lambda one: (one, one))
+ESCAPES = st.sampled_from([(r"\"", '"'), (r"\\", "\\"), (r"\n", "\n"), (r"\u00b0", "°"), (r"\U0001F525", "\N{FIRE}")])
+JOINED = st.sampled_from([("\\\n   ", ""), ("\\  \n\n", "")])
+FORMS = {
+    "'{}'": PLAIN,
+    '"{}"': st.one_of(PLAIN, ESCAPES),
+    "'''\n{}'''": st.one_of(PLAIN, st.just(("\n", "\n"))),
+    '"""{}"""': st.one_of(PLAIN, ESCAPES, JOINED),
+}
+
+
+@given(st.sampled_from(list(FORMS)).flatmap(lambda form: st.tuples(st.just(form), st.lists(FORMS[form], max_size=12))))
+def test_a_character_of_a_text_is_found_where_it_is_written(made):
+    form, pieces = made
+    if form.startswith('"""') and pieces and pieces[0][0] == "\n":
+        return
+    text = "key = " + form.format("".join(raw for raw, _ in pieces)) + "\n"
+    value = tomli.loads(text)["key"]
+    # Spaces and line ends that follow a backslash at the end of a line are not of the text.
+    starts, place = [], text.index(form.partition("{")[0], 6) + len(form.partition("{")[0])
+    for raw, plain in pieces:
+        starts += [place] * len(plain)
+        place += len(raw)
+    if len(starts) == len(value):
+        assert [in_text(text, 6, index) for index in range(len(value))] == starts

@@ -12,7 +12,7 @@ from typing import Any
 
 import tomli
 
-from gateway.config.positions import Spot, line_and_column, scan
+from gateway.config.positions import Spot, in_text, line_and_column, scan
 from gateway.config.problems import Path, Problem, dotted
 
 LARGEST = 8 * 1024 * 1024
@@ -116,11 +116,16 @@ class Document:
     def _spots(self) -> dict[Path, Spot]:
         return scan(self._mended) if self.data else {}
 
-    def place(self, path: Path, *, key: bool = False) -> tuple[int, int]:
-        """Line and column of the value at `path`, or of its key; of what it lies in, where the path itself is not in the file."""
+    def place(self, path: Path, *, key: bool = False, offset: int | None = None) -> tuple[int, int]:
+        """Line and column of the value at `path`, or of its key; of what it lies in, where the path itself is not in the file.
+
+        `offset` is of a character of the text that the value is.
+        """
         for size in range(len(path), 0, -1):
             if spot := self._spots.get(path[:size]):
-                return self._place(spot.key if key or size < len(path) else spot.value)
+                if key or size < len(path):
+                    return self._place(spot.key)
+                return self._place(spot.value if offset is None else in_text(self._mended, spot.value, offset))
         return (1, 1) if self.text else (0, 0)
 
     def has(self, path: Path) -> bool:

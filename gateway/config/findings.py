@@ -39,19 +39,29 @@ class Findings:
         if document not in self.documents:
             self.documents.append(document)
 
-    def add(self, at: Path, found: str, expected: str = "", suggestion: str = "", *, key: bool = False) -> None:
-        """Tell a mistake at a path: of its value, or of its key."""
+    def add(
+        self, at: Path, found: str, expected: str = "", suggestion: str = "", *, key: bool = False, offset: int | None = None
+    ) -> None:
+        """Tell a mistake at a path: of its value (of what stands at `offset` of a text), or of its key."""
         document, inside = self.home(at), at
         profile = self._behind.get(at[:2])
         if profile and len(at) > 2 and profile.has(at[2:]) and not document.has(at):
             document, inside = profile, at[2:]
-        self.add_in(document, inside, found, expected, suggestion, key=key)
+        self.add_in(document, inside, found, expected, suggestion, key=key, offset=offset)
 
     def add_in(
-        self, document: Document, at: Path, found: str, expected: str = "", suggestion: str = "", *, key: bool = False
+        self,
+        document: Document,
+        at: Path,
+        found: str,
+        expected: str = "",
+        suggestion: str = "",
+        *,
+        key: bool = False,
+        offset: int | None = None,
     ) -> None:
         """The same, where it is known which document it is about."""
-        line, column = document.place(at, key=key)
+        line, column = document.place(at, key=key, offset=offset)
         problem = Problem(document.file, line, column, dotted(at), found, expected, suggestion)
         self._problems.setdefault(problem, document)
 

@@ -33,6 +33,8 @@ _STRING = re.compile(
     r'''"""(?:\\[\s\S]|[^\\])*?"{3,5}|"(?:\\.|[^"\\\n])*"?'''
     r"""|'''[\s\S]*?'{3,5}|'[^'\n]*'?"""
 )
+_ESCAPE = re.compile(r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)")
+_JOINED = re.compile(r"\\[ \t]*\n\s*")  # lines of a long text that are one
 _BARE = re.compile(r"[^,\]}#\n]*")
 
 
@@ -54,6 +56,23 @@ def line_and_column(text: str, offset: int) -> tuple[int, int]:
     """An offset as people count: lines and characters from 1."""
     start = text.rfind("\n", 0, offset) + 1
     return text.count("\n", 0, offset) + 1, offset - start + 1
+
+
+def in_text(text: str, value: int, index: int) -> int:
+    """The offset of a character of a text value (`index` counts from 0) that begins at the offset `value`, quotes and all."""
+    quote = text[value : value + 1]
+    is_long = text.startswith(quote * 3, value)
+    at = value + (3 if is_long else 1)
+    at += is_long and text.startswith("\n", at)  # the first line end of a long text is not of it
+    while True:
+        if quote == '"' and (joined := _JOINED.match(text, at)):
+            at = joined.end()
+        elif not index:
+            return at
+        else:
+            escape = _ESCAPE.match(text, at) if quote == '"' else None
+            at = escape.end() if escape else at + 1
+            index -= 1
 
 
 class _Scanner:

@@ -15,7 +15,7 @@ from gateway.config.problems import Path, Told, Unfit, nearest, one_of, quoted
 from gateway.config.profiles import Shelf
 from gateway.config.tables import Table, table
 from gateway.config.values import Amount, ModelName
-from gateway.diagnosis.contract import STATE, PointInfo, PointType, Quantity, RuleKeys
+from gateway.diagnosis.contract import STATE, Mistake, PointInfo, PointType, Quantity, RuleKeys
 
 DESK = "desk"
 """The owner who is always there."""
@@ -57,6 +57,10 @@ class Points:
         device = nearest(device_glob, having)
         return f"{re.sub(r'[0-9]+$', '*', device) if '*' in device_glob else device}/{point_glob}" if device else ""
 
+    def everything(self) -> list[PointInfo]:
+        """All points of all devices and buses."""
+        return [self._info(device, name) for device, name in self._all()]
+
     def _all(self) -> Iterator[tuple[str, str]]:
         return ((device, name) for device, units in self._units.items() for name in units)
 
@@ -91,8 +95,12 @@ class Rules:
         known = table(kind.Keys)
         good, bad = known.values(raw, at, self._findings)
         bad |= self._fetch_models(good, known, at)
-        watched = self._check_references(good, raw, at, kind.fits)
-        self._check_amounts(good, known, watched, at)
+        if hasattr(kind, "mistakes"):
+            self._check_owner(good, at)
+            self._tell_mistakes(kind.mistakes(good, self._points.everything(), units.convert), raw, at)
+        else:
+            watched = self._check_references(good, raw, at, kind.fits)
+            self._check_amounts(good, known, watched, at)
         made: RuleKeys | None = known.build(good, bad, raw, at, self._findings)[0]
         if made and hasattr(kind, "unfit") and self._findings.whole and not any(map(self._points.may_match, made.on)):
             why = kind.unfit(made, (point for glob in made.on for point in self._points.matching(glob)))
@@ -124,10 +132,7 @@ class Rules:
             self._findings.add(at, '"kind" is missing', one_of(kinds), key=True)
         return None
 
-    def _check_references(
-        self, good: Mapping[str, Any], raw: Mapping[str, Any], at: Path, fits: Callable[[PointInfo], str | None] = lambda _: None
-    ) -> list[PointInfo]:
-        """That the owner and the points are there; returns one point of each unit that the rule can watch."""
+    def _check_owner(self, good: Mapping[str, Any], at: Path) -> None:
         owner = good.get("owner", "")
         if owner not in {"", DESK, *self._owners} and self._findings.whole:
             known = [*self._owners, DESK]
@@ -135,6 +140,21 @@ class Rules:
             self._findings.add(
                 (*at, "owner"), f"no owner is called {quoted(owner)}", "" if near else one_of(known), near and quoted(near)
             )
+
+    def _tell_mistakes(self, mistakes: Iterable[Mistake], raw: Mapping[str, Any], at: Path) -> None:
+        """What only the kind of a rule can see."""
+        for mistake in mistakes:
+            if mistake.lacks and (not self._findings.whole or self._points.may_match(mistake.lacks)):
+                continue
+            key, *below = mistake.path
+            here = (*at, key, *(below if isinstance(raw.get(str(key)), list) else ()))
+            self._findings.add(here, mistake.found, mistake.expected, mistake.suggestion, offset=mistake.offset)
+
+    def _check_references(
+        self, good: Mapping[str, Any], raw: Mapping[str, Any], at: Path, fits: Callable[[PointInfo], str | None] = lambda _: None
+    ) -> list[PointInfo]:
+        """That the owner and the points are there; returns one point of each unit that the rule can watch."""
+        self._check_owner(good, at)
         watched: dict[str, PointInfo] = {}
         for number, glob in enumerate(good.get("on", ())):
             here = (*at, "on", number) if isinstance(raw["on"], list) else (*at, "on")
