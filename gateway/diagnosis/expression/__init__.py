@@ -55,12 +55,12 @@ from typing import Any
 from drivers.contract import Value
 from gateway.diagnosis.contract import Mistake, PointInfo
 from gateway.diagnosis.expression.meaning import Meaning
-from gateway.diagnosis.expression.reading import Reading, read
+from gateway.diagnosis.expression.reading import Reading, nearest, read
 from gateway.diagnosis.expression.scope import Scope
 from gateway.diagnosis.expression.terms import Now, Term
 from gateway.diagnosis.watch import ANYTHING, NEVER, NOTHING, Local
 
-__all__ = ["Expression", "ExpressionError", "Reading", "Scope", "bind", "parse", "read"]
+__all__ = ["Expression", "ExpressionError", "Reading", "Scope", "bind", "nearest", "parse", "read"]
 
 
 class ExpressionError(ValueError):

@@ -277,7 +277,7 @@ class Meaning:
 
     def _converted(self, node: tree.Node, literal: Quantity, beside: tree.Node, model: Part, sort: Sort) -> float:
         """A number of the text in the unit of what it is held against."""
-        if not literal.unit:
+        if not literal.unit and (not model.unit or sort is Sort.RATIO):
             return literal.value
         if model.unit is None:
             plain = number(literal.value)
