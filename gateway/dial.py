@@ -28,13 +28,15 @@ class UplinkFault(Exception):  # noqa: N818  (as DeviceFault: the network is at 
     """The broker cannot be used now. What is wrong, as one line, and what to do about it.
 
     patient: a person has to change something first, so that trying again soon only annoys the broker.
+    busy:    the broker says that it has too much to do.
     """
 
-    def __init__(self, what: str, hint: str = "", *, patient: bool = False) -> None:
+    def __init__(self, what: str, hint: str = "", *, patient: bool = False, busy: bool = False) -> None:
         super().__init__(what)
         self.what = what
         self.hint = hint
         self.patient = patient
+        self.busy = busy
 
     def __str__(self) -> str:
         return f"{self.what}; {self.hint}" if self.hint else self.what

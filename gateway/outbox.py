@@ -77,7 +77,8 @@ class Outbox:
     """The queue in one store.
 
     keep: for how many seconds a moment of a class may wait; for ever where it is not named. now: a timeline that goes on across
-    restarts (`lifetime.py`). `salvaged` is how many moments were saved from a damaged file just now.
+    restarts (`lifetime.py`). `salvaged` is how many moments were saved from a damaged file just now, `generation` a part of each id
+    that is given now.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Outbox:
     ) -> None:
         self._store = store
         self._now = now
+        self.generation = store.generation
         self._expiry = 0.0
         self.bound(max_bytes, max_rows, keep or {})
         with store.transaction():

@@ -43,14 +43,16 @@ KNOWS = {
     "gateway.diagnosis": {"drivers.contract"},
     "gateway.config": {"drivers", "gateway.diagnosis"},
     "gateway.polling": {"drivers.contract", "gateway.clock", "gateway.watchdog"},
-    "gateway.moments": {"drivers.contract", "gateway.diagnosis.contract"},
+    "gateway.moments": {"drivers.contract", "gateway.clock", "gateway.diagnosis.contract"},
     "gateway.service": {
         "drivers.contract", "gateway.clock", "gateway.config.model", "gateway.diagnosis.contract", "gateway.moments",
         "gateway.store",
     },
     "gateway.outbox": {"gateway.clock", "gateway.moments", "gateway.store"},
+    "gateway.backoff": {"gateway.dial"},
     "gateway.uplink": {
-        "gateway.clock", "gateway.config.model", "gateway.dial", "gateway.moments", "gateway.outbox", "gateway.store",
+        "gateway.backoff", "gateway.clock", "gateway.config.model", "gateway.dial", "gateway.moments", "gateway.outbox",
+        "gateway.reason_codes", "gateway.store",
     },
 }  # fmt: skip
 

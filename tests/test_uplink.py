@@ -1,8 +1,10 @@
 """The uplink against a real Mosquitto, which is killed, stopped and misconfigured."""
 
 import asyncio
+import itertools
 import json
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -13,22 +15,26 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 from structlog.testing import capture_logs
 
+from gateway import backoff
 from gateway import uplink as uplink_module
-from gateway.clock import SystemClock, VirtualClock
+from gateway.backoff import WINDOW
+from gateway.clock import SystemClock
 from gateway.config.model import Uplink as UplinkKeys
 from gateway.demo.broker import Broker
 from gateway.moments import from_wire
 from gateway.outbox import Outbox
 from gateway.store import Store
-from gateway.uplink import LONGEST_PAUSE, PATIENCE, Uplink, UplinkFault, listen
+from gateway.uplink import Uplink, listen
 
 from moments_of import moment
 from peers.mosquitto import Mosquitto
+from peers.picky import Farewell, Picky
 from peers.stingy import Stingy
 from peers.subscriber import subscribe
 
@@ -97,11 +103,11 @@ async def until(condition: Callable[[], Any]) -> None:
 
 
 def to(broker: Mosquitto) -> UplinkKeys:
-    return UplinkKeys(url=broker.url)
+    return UplinkKeys(url=broker.url, retry_first=2.0)
 
 
-def at(server: asyncio.Server) -> UplinkKeys:
-    return UplinkKeys(url=f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+def at(server: asyncio.Server, **keys: Any) -> UplinkKeys:
+    return UplinkKeys(url=f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}", retry_first=2.0, **keys)
 
 
 async def retained_state(keys: UplinkKeys) -> Any:
@@ -116,7 +122,7 @@ async def retained_state(keys: UplinkKeys) -> Any:
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-async def test_what_waited_and_what_is_new_is_delivered_in_order_and_then_deleted(hub, broker, protocol):
+async def test_what_waited_is_delivered_in_order_beside_what_is_new_and_then_deleted(hub, broker, protocol):
     keys = UplinkKeys(url=broker.url, protocol=protocol)
     await hub.put(*map(moment, range(100)))
     async with listen(keys, "canary/+/moments", SystemClock()) as publications, hub.uplink(keys):
@@ -124,8 +130,10 @@ async def test_what_waited_and_what_is_new_is_delivered_in_order_and_then_delete
             await hub.put(moment(number))
         heard = [from_wire((await anext(publications)).payload) for _ in range(110)]
         await until(lambda: _is_zero(hub))
-    assert [each.data.seq for each in heard] == list(range(1, 111))
-    assert [each.data.case for each in heard] == [f"hub-0042-{number}" for number in range(110)]
+    assert sorted(each.data.seq for each in heard) == list(range(1, 111))
+    waited = [each.data.seq for each in heard if each.data.seq <= 100]
+    assert waited == sorted(waited)
+    assert all(each.data.case == f"hub-0042-{each.data.seq - 1}" for each in heard)
 
 
 async def _is_zero(hub: Hub) -> bool:
@@ -178,12 +186,16 @@ async def test_a_broker_that_is_killed_again_and_again_loses_nothing_and_repeats
                     await until(lambda: not uplink.online and not listening.is_set())
                     broker.start()
             await until(lambda: _is_zero(hub))
-            await until(lambda: heard and from_wire(heard[-1]).data.seq == 1000)
+            await until(lambda: any(from_wire(wire).data.seq == 1000 for wire in heard[-50:]))
         listener.cancel()
     first: dict[str, bytes] = {}
     for wire in heard:
         assert first.setdefault(from_wire(wire).id, wire) == wire
-    assert [from_wire(wire).data.seq for wire in first.values()] == list(range(1, 1001))
+    assert {from_wire(wire).data.seq for wire in first.values()} == set(range(1, 1001))
+    cases: dict[str, list[int]] = {}
+    for wire in first.values():
+        cases.setdefault(from_wire(wire).data.case, []).append(from_wire(wire).data.seq)
+    assert all(seqs == sorted(seqs) for seqs in cases.values())
 
 
 async def test_a_moment_that_a_full_disk_cannot_delete_is_not_sent_again(hub, broker, monkeypatch):
@@ -244,7 +256,7 @@ async def test_an_outage_is_one_line_in_the_log_and_its_end_is_another(hub, tmp_
     broker = Mosquitto(tmp_path)
     await hub.put(moment(), moment())
     async with hub.uplink(to(broker), luck=0.002) as uplink:
-        await until(lambda: uplink._failures > 4)
+        await until(lambda: uplink.backoff._failures > 4)
         with broker:
             await until(lambda: _is_zero(hub))
     (lost,) = hub.said("offline")
@@ -415,18 +427,6 @@ async def test_at_the_end_it_waits_for_the_answers_that_are_due(hub, broker):
     assert await hub.waiting() == 20 - taken
 
 
-# ---------------------------------------------------------------- pauses
-
-
-@settings(max_examples=30)
-@given(st.floats(0, 1, exclude_max=True), st.integers(0, 20))
-def test_a_pause_is_drawn_from_zero_to_a_length_that_doubles_up_to_two_minutes(luck, failures):
-    uplink = Uplink(UplinkKeys(url="mqtt://localhost"), HUB, VirtualClock(), random=lambda: luck)
-    pauses = [uplink.pause(UplinkFault("down")) for _ in range(failures + 1)]
-    assert pauses[-1] == luck * min(LONGEST_PAUSE, 2.0 * 2.0**failures)
-    assert PATIENCE / 2 <= uplink.pause(UplinkFault("bad password", patient=True)) <= PATIENCE
-
-
 async def test_a_cancellation_that_comes_with_the_answer_is_not_lost():
     """Seen once: the hub was stopped in the very moment in which the broker let it in, and never ended."""
     answer = asyncio.get_running_loop().create_future()
@@ -436,3 +436,238 @@ async def test_a_cancellation_that_comes_with_the_answer_is_not_lost():
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+# ---------------------------------------------------------------- what a broker answers
+
+
+@asynccontextmanager
+async def picky(judge: Any = lambda topic, payload: 0, **how: Any) -> AsyncIterator[tuple[Picky, UplinkKeys]]:
+    broker = Picky(judge, **how)
+    async with await asyncio.start_server(broker, "127.0.0.1", 0) as server:
+        yield broker, at(server)
+
+
+def case(payload: bytes) -> int:
+    return int(from_wire(payload).data.case.removeprefix("hub-0042-"))
+
+
+def of_moments(answer: Callable[[int], int | None]) -> Callable[[str, bytes], int | None]:
+    """A judgement of moments by the number of their case; states are taken."""
+    return lambda topic, payload: answer(case(payload)) if topic.endswith("/moments") else 0
+
+
+async def test_after_an_outage_what_is_fresh_does_not_wait_for_what_had_waited(hub):
+    """Five thousand moments wait, all of them critical; the next one is among the very next to be sent."""
+    await hub.put(*(moment(number, severity="critical") for number in range(5000)))
+    order: list[int] = []
+
+    def judge(topic, payload):
+        if topic.endswith("/moments"):
+            order.append(case(payload))
+            if len(order) == 300:
+                hub.outbox.put(moment(9999, severity="critical"), moment(4000, phase="worsened"))
+                hub.wake.set()
+        return 0
+
+    async with picky(judge) as (_, keys), hub.uplink(keys):
+        await until(lambda: len(order) > 450)
+    after = order[300:]
+    assert after.index(9999) < 2 * WINDOW
+    assert after.index(4000) < after.index(4000, after.index(4000) + 1) < 3 * WINDOW  # what it said before goes with it
+    assert sum(number < 4000 for number in after[: 3 * WINDOW]) > WINDOW  # and the others go on beside it
+
+
+async def test_a_flood_of_what_is_fresh_leaves_places_to_what_had_waited(hub):
+    """And the other way round: a quarter of the places is never taken by what had waited."""
+    await hub.put(*map(moment, range(100)))
+    in_flight: list[int] = []
+    async with picky(of_moments(in_flight.append)) as (_, keys), hub.uplink(keys):  # it answers nothing
+        await until(lambda: len(in_flight) == WINDOW * 3 // 4)
+        await hub.put(*map(moment, range(500, 600)))
+        await until(lambda: len(in_flight) == WINDOW)
+    assert [number >= 500 for number in in_flight] == [False] * 24 + [True] * 8
+
+
+@pytest.mark.parametrize("code", [0x90, 0x99])
+async def test_a_moment_that_is_refused_for_good_is_set_aside_and_told_and_holds_up_none(hub, code):
+    def account():
+        if untold := hub.outbox.stats().untold:
+            hub.outbox.put(moment(777), tells=untold)
+
+    await hub.put(*map(moment, range(5)))
+    async with picky(of_moments(lambda number: code if number == 2 else 0)) as (broker, keys), hub.uplink(keys, account=account):
+        await until(lambda: 777 in map(case, broker.moments()))
+        await until(lambda: _is_zero(hub))
+    assert sorted(map(case, broker.moments())) == [0, 1, 2, 3, 4, 777]
+    assert (hub.outbox.stats().dropped, hub.outbox.stats().untold) == ({"refused": 1}, {})
+    (kept,) = hub.store.execute("SELECT wire FROM refused").fetchone()
+    assert case(kept) == 2
+    assert len(hub.said("the broker refuses a moment for good")) == 1
+
+
+async def test_what_is_refused_without_a_reason_is_tried_some_times(hub, monkeypatch):
+    monkeypatch.setattr(backoff, "FIRST_HOLD", 0.01)
+    monkeypatch.setattr(backoff, "LONGEST_HOLD", 0.02)
+    await hub.put(*map(moment, range(5)))
+    async with picky(of_moments(lambda number: 0x80 if number == 2 else 0)) as (broker, keys), hub.uplink(keys):
+        await until(lambda: _is_zero(hub))
+    assert list(map(case, broker.moments())).count(2) == 5
+    assert hub.outbox.stats().dropped == {"refused": 1}
+
+
+async def test_a_broker_whose_quota_is_used_up_gets_less_and_later_and_all_of_it_in_order(hub, monkeypatch):
+    """Each case has three steps; some are put off at random. None is lost, none overtakes another of its case."""
+    monkeypatch.setattr(backoff, "FIRST_HOLD", 0.01)
+    monkeypatch.setattr(backoff, "LONGEST_HOLD", 0.02)
+    chance = random.Random(7)
+    taken: list[Any] = []
+
+    def judge(topic, payload):
+        if topic.endswith("/moments") and chance.random() < 0.1:
+            return 0x97
+        taken.append(payload) if topic.endswith("/moments") else None
+        return 0
+
+    await hub.put(*(moment(number % 20) for number in range(60)))
+    async with picky(judge) as (_, keys), hub.uplink(keys) as uplink:
+        await until(lambda: _is_zero(hub))
+        assert uplink._pace.places < WINDOW
+    assert sorted(from_wire(each).data.seq for each in taken) == list(range(1, 61))
+    for number in range(20):
+        seqs = [from_wire(each).data.seq for each in taken if case(each) == number]
+        assert seqs == sorted(seqs)
+    assert len(hub.said("the broker takes less for now")) == 1
+
+
+@pytest.mark.parametrize("code", [0x81, 0x95])
+async def test_a_moment_at_which_the_broker_hangs_up_is_found_and_set_aside(hub, code):
+    def judge(number):
+        if number == 6:
+            raise Farewell(code)
+        return 0
+
+    await hub.put(*map(moment, range(12)))
+    async with picky(of_moments(judge)) as (broker, keys), hub.uplink(keys, luck=0.001):
+        await until(lambda: _is_zero(hub))
+    assert {case(payload) for payload in broker.moments()} == set(range(12))
+    assert hub.outbox.stats().dropped == {"refused": 1}
+    assert broker.connections < 8
+
+
+async def test_a_moment_that_is_larger_than_the_broker_takes_is_not_sent(hub):
+    """It says so in its CONNACK, and would hang up."""
+    await hub.put(moment(1), moment(2, says="x" * 3000), moment(3))
+    async with picky(properties=b"\x27\0\0\x08\0") as (broker, keys), hub.uplink(keys):
+        await until(lambda: _is_zero(hub))
+    assert list(map(case, broker.moments())) == [1, 3]
+    assert hub.outbox.stats().dropped == {"refused": 1}
+    assert broker.connections == 1
+
+
+async def test_a_broker_without_retained_messages_gets_none(hub):
+    await hub.put(moment(1))
+    async with picky(properties=b"\x25\0") as (broker, keys), hub.uplink(keys):
+        await until(lambda: _is_zero(hub))
+    assert broker.retained == [False] * 3
+
+
+@pytest.mark.parametrize(("code", "patient"), [(0x89, False), (0x97, False), (0x9F, False), (0x87, True), (0x8A, True)])
+async def test_a_broker_that_is_busy_is_left_alone_for_long_and_one_that_says_no_for_longer(hub, code, patient):
+    async with picky(connack=(code,)) as (broker, keys), hub.uplink(keys, luck=0.5):
+        await until(lambda: hub.said("offline"))
+        await asyncio.sleep(0)
+    assert broker.connections == 1
+    fault = uplink_module._refusal(ReasonCode(PacketTypes.CONNACK, identifier=code))
+    assert (fault.patient, fault.busy) == (patient, not patient)
+    assert bool(hub.said("offline")[0]["hint"]) == patient
+
+
+# ---------------------------------------------------------------- the retained state
+
+
+class Facts:
+    """What the agent would say of the hub."""
+
+    def __init__(self) -> None:
+        self.clock = "unsynced"
+        self.written = 0.0
+
+    def __call__(self) -> dict[str, Any]:
+        self.written += 1.5
+        return {
+            "version": "0.1.0",
+            "clock": self.clock,
+            "config": "0123456789ab",
+            "devices": {"well": 98, "parked": 1, "mute": 1},
+            "wear": {"mb_per_day": self.written, "syncs_per_day": 123},
+        }
+
+
+async def test_the_state_tells_what_waits_since_when_and_what_was_lost(hub, broker):
+    await hub.put(*map(moment, range(3)))
+    hub.outbox.ack([1], refused="too odd")
+    async with (
+        picky(lambda topic, payload: 0 if topic.endswith("/state") else None) as (peer, keys),
+        hub.uplink(keys, vitals=Facts()),
+    ):
+        await until(peer.moments)
+    told = json.loads(peer.heard[0][1])
+    assert told["outbox"] == {"waiting": 2, "bytes": hub.outbox.stats().bytes, "oldest": "2026-01-01T12:00:00Z"}
+    assert told["dropped"] == {"refused": 1}
+    assert told["generation"] == hub.store.generation
+    assert (told["clock"], told["config"]) == ("unsynced", "0123456789ab")
+
+
+async def test_the_state_is_renewed_upon_a_change_and_now_and_then_within_its_budget(hub, monkeypatch):
+    """An hour of a quiet hub, and one in which something changes all the time: 0.2 and 2 kB a minute."""
+    monkeypatch.setattr(uplink_module, "STATE_SPACING", 0.06)
+    for restless, most in ((False, 200), (True, 2000)):
+        facts = Facts()
+        times: list[float] = []
+        sizes: list[int] = []
+
+        def judge(topic, payload, facts=facts, times=times, sizes=sizes, restless=restless):
+            times.append(asyncio.get_running_loop().time())
+            sizes.append(len(payload) + len(topic) + 10)
+            facts.clock = f"clock {len(times)}" if restless else facts.clock
+            return 0
+
+        async with picky(judge) as (_, keys), hub.uplink(msgspec.structs.replace(keys, state_every=0.9), vitals=facts):
+            await until(lambda times=times, number=6 if restless else 2: len(times) > number)
+        span = (times[-2] - times[0]) * 1000  # without the goodbye; a second stands for a thousand
+        assert sum(sizes[1:-1]) / span * 60 < most
+        gaps = [second - first for first, second in itertools.pairwise(times[:-1])]
+        assert min(gaps) > (0.055 if restless else 0.85)
+
+
+# ---------------------------------------------------------------- packed
+
+
+async def test_large_moments_are_packed_where_the_config_says_so_and_the_wire_tells_how(hub):
+    zstandard = pytest.importorskip("zstandard")
+    await hub.put(moment(1), moment(2, says="x" * 3000))
+    async with picky() as (broker, keys), hub.uplink(msgspec.structs.replace(keys, compress="zstd")):
+        await until(lambda: _is_zero(hub))
+    plain, packed = (each for each in broker.heard if each[0].endswith("/moments"))
+    assert case(plain[1]) == 1
+    assert b"content-encoding" not in plain[2]
+    assert b"\x00\x10content-encoding\x00\x04zstd" in packed[2]
+    assert b"application/cloudevents+json" in packed[2]
+    assert len(packed[1]) < 600
+    assert case(zstandard.decompress(packed[1])) == 2
+
+
+async def test_nothing_is_packed_unless_the_config_says_so(hub):
+    await hub.put(moment(2, says="x" * 3000))
+    async with picky() as (broker, keys), hub.uplink(keys):
+        await until(lambda: _is_zero(hub))
+    assert case(broker.moments()[0]) == 2
+
+
+def test_without_the_package_moments_go_unpacked_and_the_log_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with capture_logs() as log:
+        uplink = Uplink(UplinkKeys(url="mqtt://localhost", compress="zstd"), HUB, SystemClock(), random=lambda: 0.0)
+    assert uplink._pack is None
+    assert log[0]["hint"] == 'install the package "zstandard", or leave `compress` in [uplink] out'
