@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from drivers.contract import NoValue, Value
 from gateway.clock import Clock
 from gateway.diagnosis import contract
-from gateway.diagnosis.contract import Change, Kind, Phase, RuleKeys, Severity
+from gateway.diagnosis.contract import Change, Kind, Layer, Phase, RuleKeys, Severity
 
 MAX_BYTES = 8192
 MAX_POINTS = 60
@@ -116,7 +116,9 @@ class Account(Wire, frozen=True, kw_only=True):
 
     `seq` has no gaps within one `generation` of the hub's store, except for moments that were dropped and counted. `since` is
     when the condition began. `because` is what was compared with what. `how` is said of a closed episode only. `counts` are numbers
-    of moments that were not told one by one, by their rule or by the reason why not; of kind `hub` only.
+    of moments that were not told one by one, by their rule or by the reason why not; of kind `hub` only. `caused_by` is the case
+    that explains this one, `at_fault` the layer that it is laid to. `openings` is how often it has opened within this case,
+    `recurrence` which time this is within some months, `affected` how many devices are silent because of it.
     """
 
     seq: Annotated[int, Meta(ge=0)]
@@ -139,6 +141,10 @@ class Account(Wire, frozen=True, kw_only=True):
     owner: Owner
     desk: Desk | None = None
     caused_by: str = ""
+    at_fault: Layer | None = None
+    openings: int = 1
+    recurrence: int = 1
+    affected: int = 0
     hub: Hub
 
 
@@ -200,6 +206,10 @@ def compose(
             owner=owner,
             desk=desk if desk.name or desk.contact else None,
             caused_by=caused_by,
+            at_fault=change.fault.layer if change.fault else None,
+            openings=change.openings,
+            recurrence=change.recurrence,
+            affected=change.affected,
             hub=hub if hub.clock == "synced" else replace(hub, at=round(change.at, 3)),
         ),
     )

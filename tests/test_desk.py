@@ -1,13 +1,14 @@
 import math
 import re
 
+import msgspec
 import pytest
 
 from drivers.contract import BusSpec
 from gateway import moments
 from gateway.clock import VirtualClock
 from gateway.config.model import Bus, BusConfig, Config, Desk, Device, DeviceConfig, Hub, Owner
-from gateway.diagnosis.contract import Phase, PointInfo, RuleKeys
+from gateway.diagnosis.contract import Fault, Phase, PointInfo, RuleKeys
 from gateway.outbox import Outbox
 from gateway.service import desk
 from gateway.service.case import STRIDE, Cases, spoken
@@ -165,3 +166,53 @@ def test_a_fault_of_a_bus_falls_to_who_covers_the_bus(store):
     told = desk.Desk(config(wires=("bus.plant",)), store, VirtualClock(), facts)
     data = told.moment(change(point=point)).data
     assert (data.owner.id, data.device) == ("wires", None)
+
+
+# ---------------------------------------------------------------- the layer at fault
+
+
+def fault(layer: str, where: str) -> Fault:
+    return Fault(layer, where, "for a reason")
+
+
+@pytest.mark.parametrize(
+    ("where", "expected", "because"),
+    [
+        (fault("device", "freezer-1"), "maker", 'for a reason; they cover "maker.Arctic", and this is maker.Arctic'),
+        (fault("bus", "bus.plant"), "wires", 'for a reason; they cover "bus.plant", and this is bus.plant'),
+        (fault("hub", "hub.disk_free"), "wires", 'for a reason; they cover "hub", and this is hub'),
+        (fault("network", "hub.network"), "wires", 'for a reason; they cover "hub", and this is hub'),
+        (fault("network", "hub.uplink"), "carrier", 'for a reason; they cover "hub.uplink", and this is hub.uplink'),
+        (fault("bus", "bus.other"), "desk", "for a reason; nobody covers bus.other"),
+    ],
+)
+def test_the_owner_follows_the_layer_at_fault(where, expected, because):
+    """The maker of a device is not called for the line that it hangs on, nor the installer for the network."""
+    owners = {"maker": ("maker.Arctic",), "wires": ("bus.plant", "hub"), "carrier": ("hub.uplink",)}
+    who = desk.owner(config(**owners), change(fault=where))
+    assert (who.id, who.because) == (expected, because)
+
+
+def test_the_network_falls_to_its_operator_where_nobody_covers_it():
+    plain = config(carrier=())
+    carrier = msgspec.structs.replace(plain.owners["carrier"], role="network")
+    who = desk.owner(msgspec.structs.replace(plain, owners={"carrier": carrier}), change(fault=fault("network", "hub.uplink")))
+    assert (who.id, who.because) == ("carrier", "for a reason; their role is network")
+
+
+def test_a_case_keeps_the_number_of_its_cause_though_that_ends_sooner(store):
+    told = desk.Desk(config(), store, VirtualClock(), facts)
+    cause = told.moment(change(episode="bus down"))
+    handed = told.moment(change(phase=Phase.HANDED_OVER, caused_by="bus down"))
+    assert handed.data.caused_by == cause.data.case
+    told.moment(change(episode="bus down", phase=Phase.CLOSED))
+    assert told.moment(change(phase=Phase.CLOSED, caused_by="bus down")).data.caused_by == cause.data.case
+    assert told.moment(change(caused_by="bus down")).data.caused_by == ""
+
+
+def test_what_was_counted_is_on_the_wire_where_there_is_something_to_say(store):
+    told = desk.Desk(config(), store, VirtualClock(), facts)
+    data = told.moment(change(openings=7, recurrence=3, affected=30, fault=fault("bus", "bus.plant"))).data
+    assert (data.openings, data.recurrence, data.affected, data.at_fault) == (7, 3, 30, "bus")
+    wire = moments.to_wire(told.moment(change()))
+    assert not any(word in wire for word in (b"openings", b"recurrence", b"affected", b"at_fault", b"caused_by"))

@@ -4,6 +4,7 @@ Promises
 - A number is short and can be said over the telephone: "hub-0042-2N7K", in Crockford's base 32.
 - No two episodes of a hub get the same number, also not after a restart.
 - An open episode keeps its number through a restart; once it has ended, only its moments know it.
+- An episode that has been laid to another one keeps that one's number to its own end, though the other may end sooner.
 """
 
 import secrets
@@ -11,6 +12,9 @@ import secrets
 from gateway.store import CROCKFORD, Store
 
 STRIDE = 387_420_489  # 3 ** 18: odd, so that all numbers of a block come up once, and neighbours look nothing like each other
+
+
+KNOWN = "SELECT number FROM cases WHERE episode = ?"
 
 
 class Cases:
@@ -21,6 +25,7 @@ class Cases:
         self._hub_id = hub_id
         with store.transaction():
             store.execute("CREATE TABLE IF NOT EXISTS cases (episode TEXT PRIMARY KEY, number TEXT NOT NULL) WITHOUT ROWID")
+            store.execute("CREATE TABLE IF NOT EXISTS cause_of (episode TEXT PRIMARY KEY, number TEXT NOT NULL) WITHOUT ROWID")
             store.execute("CREATE TABLE IF NOT EXISTS next_case (count INTEGER NOT NULL, offset INTEGER NOT NULL)")
             # The offset is drawn by lot: after the loss of a store the numbers begin elsewhere.
             store.execute(
@@ -30,7 +35,7 @@ class Cases:
     def of(self, episode: str) -> str:
         """The case number of an episode; a new one where it has none yet."""
         with self._store.transaction():
-            known = self._store.execute("SELECT number FROM cases WHERE episode = ?", (episode,)).fetchone()
+            known = self._store.execute(KNOWN, (episode,)).fetchone()
             if known:
                 return str(known[0])
             count, offset = self._store.execute("SELECT count, offset FROM next_case").fetchone()
@@ -39,10 +44,21 @@ class Cases:
             self._store.execute("INSERT INTO cases VALUES (?, ?)", (episode, number))
             return number
 
+    def explained(self, episode: str, cause: str) -> str:
+        """The case number of what explains an episode; empty where that is not known any more."""
+        with self._store.transaction():
+            for sql, key in (("SELECT number FROM cause_of WHERE episode = ?", episode), (KNOWN, cause)):
+                known = self._store.execute(sql, (key,)).fetchone()
+                if known:
+                    self._store.execute("INSERT OR REPLACE INTO cause_of VALUES (?, ?)", (episode, known[0]))
+                    return str(known[0])
+        return ""
+
     def close(self, episode: str) -> None:
         """Forget an episode that has ended, in the transaction that stores its last moment."""
         with self._store.transaction():
             self._store.execute("DELETE FROM cases WHERE episode = ?", (episode,))
+            self._store.execute("DELETE FROM cause_of WHERE episode = ?", (episode,))
 
 
 def spoken(count: int, offset: int) -> str:

@@ -1,7 +1,8 @@
 """The desk: from a step of an episode to the moment about it, with its case number and its owner.
 
 The customer hears from one contact, the desk, whoever has to put things right. Who that is, and why, is said in words with every
-moment: the rule names them, or they cover the device, its model, its maker or its bus, or nobody does and the desk takes it.
+moment: the rule names them; or they cover what is at fault (the device, its model, its maker or its bus; the bus alone where the
+line is at fault and not the device; a part of the hub), or are the operator of the network that is; or the desk takes it.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from fnmatch import fnmatchcase
 from gateway import moments
 from gateway.clock import Clock
 from gateway.config.model import Config, DeviceConfig
-from gateway.diagnosis.contract import Change, Phase
+from gateway.diagnosis.contract import HUB, Change, Fault, Phase
 from gateway.service.case import Cases
 from gateway.store import Store
 
@@ -36,6 +37,7 @@ class Desk:
         device = self._config.devices.get(change.point.device)
         with self._store.transaction():
             case = self._cases.of(change.episode)
+            caused_by = self._cases.explained(change.episode, change.caused_by) if change.caused_by else ""
             if change.phase in LAST or change.kind == "milestone":
                 self._cases.close(change.episode)
         return moments.compose(
@@ -47,6 +49,7 @@ class Desk:
             desk=moments.Desk(name=self._config.desk.name, contact=self._config.desk.contact),
             device=record(device) if device else None,
             utc=self._clock.utc,
+            caused_by=caused_by,
         )
 
 
@@ -72,12 +75,17 @@ def owner(config: Config, change: Change) -> moments.Owner:
         return _owner(config, named, f'the rule "{change.rule_id}" names them')
     if named == "desk":
         return _desk(config, f'the rule "{change.rule_id}" names the desk')
-    for what in _layers(config, change.point.device):
+    fault = change.fault or Fault("device", change.point.device, "")
+    why = f"{fault.because}; " if fault.because else ""
+    for what in _layers(config, fault.where):
         for name, keys in config.owners.items():
             for pattern in keys.covers:
                 if fnmatchcase(what.casefold(), pattern.casefold()):
-                    return _owner(config, name, f'they cover "{pattern}", and this is {what}')
-    return _desk(config, f"nobody covers {change.point.device}")
+                    return _owner(config, name, f'{why}they cover "{pattern}", and this is {what}')
+    for name, keys in config.owners.items():
+        if keys.role == fault.layer:  # the network operator, the energy supplier
+            return _owner(config, name, f"{why}their role is {keys.role}")
+    return _desk(config, f"{why}nobody covers {fault.where}")
 
 
 def _desk(config: Config, because: str) -> moments.Owner:
@@ -90,10 +98,12 @@ def _owner(config: Config, name: str, because: str) -> moments.Owner:
 
 
 def _layers(config: Config, device: str) -> Iterator[str]:
-    """What a fault may be laid to, in the words of `covers`, the narrowest first. A bus is named "bus.NAME" to begin with."""
+    """What a fault may be laid to, in the words of `covers`, the narrowest first; "bus.NAME" and "hub.PART" are such words."""
     known = config.devices.get(device)
     if known is None:
         yield device
+        if device.startswith(f"{HUB}."):
+            yield HUB
         return
     yield f"device.{device}"
     if known.common.model:
