@@ -43,6 +43,18 @@ def week_time(clock: Clock, zone: tzinfo) -> Callable[[float], float | None]:
     return local
 
 
+def wall_time(clock: Clock, zone: tzinfo) -> Callable[[float], float | None]:
+    """From a time of the hub's timeline to what the clock on the wall shows: see `gateway.diagnosis.mute.Wall`."""
+    monday = datetime(1970, 1, 5)  # noqa: DTZ001  (a clock on a wall has no zone)
+
+    def wall(at: float) -> float | None:
+        if not clock.synced():
+            return None
+        return (clock.utc(at).astimezone(zone).replace(tzinfo=None) - monday).total_seconds()
+
+    return wall
+
+
 class SystemClock:
     """The machine's clocks."""
 

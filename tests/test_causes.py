@@ -155,7 +155,7 @@ def test_one_that_fails_later_is_not_laid_to_what_failed_together() -> None:
 def test_devices_on_different_buses_are_looked_for_up_the_tree() -> None:
     """What they share: a switch that a technician named, or the hub."""
     buses = {"plant": PLANT, "cellar": ["g1", "g2", "g3"]}
-    needs = {device: ("switch/state",) for device in ("f1", "f2", "g1")}
+    needs = dict.fromkeys(("f1", "f2", "g1"), ("switch/state",))
     house = House(buses | {"lan": ["switch"]}, needs=needs).run(20).fail("f1", "f2", "g1").run(100)
     assert [told.says for told in house.told] == ["All 3 devices on switch fell silent within 4.5 s: f1, f2 and g1."]
     house = House(buses).run(20).fail("f1", "f2", "g1").run(100)

@@ -76,7 +76,7 @@ def test_a_config_becomes_typed_values(site):
 
 def test_a_hub_may_watch_nothing_yet(site):
     config = site('[hub]\nid = "hub-0042"\n')
-    assert (config.devices, config.rules, config.desk.name, config.hub.time_zone) == ({}, {}, "", "UTC")
+    assert (config.devices, config.rules.keys() - config.built_in, config.desk.name, config.hub.time_zone) == ({}, set(), "", "UTC")
 
 
 def test_fragments_are_read_with_the_config_as_one(site, tmp_path):
@@ -269,7 +269,7 @@ def test_what_changed_between_two_configs_is_named(site):
         text.replace("unit = 1", "unit = 2") + 'after = "1 h"\n[owner.us]\nname = "Us"\n[rule.s]\nkind = "silent"\non = "*"\n'
     )
     changed = changes(old, new)
-    assert (changed.buses, changed.devices, changed.rules) == ({"plant"}, {"meter"}, {"r", "s"})
+    assert (changed.buses, changed.devices, changed.rules - old.built_in) == ({"plant"}, {"meter"}, {"r", "s"})
     assert (changed.owners, changed.hub, changed.uplink, changed.desk) == ({"us"}, False, False, False)
     assert changes(old, site(BUS)).buses == {"plant", "attic"}
 

@@ -13,7 +13,7 @@ import pytest
 
 from drivers.contract import Batch, NoValue, Outcome
 from gateway import config, moments
-from gateway.clock import VirtualClock, week_time
+from gateway.clock import VirtualClock, wall_time, week_time
 from gateway.config.units import convert, duration
 from gateway.diagnosis.contract import STATE
 from gateway.diagnosis.engine import Engine
@@ -112,7 +112,9 @@ def tell(story: Path, folder: Path) -> list[dict[str, Any]]:
     settings = config.load(story / "config.toml", resolve_secrets=False)
     start, devices = read((story / "readings.txt").read_text("utf-8"))
     clock = VirtualClock(start)
-    engine = Engine(settings.rules, settings.points(), convert, clock.now(), week_time(clock, ZoneInfo(settings.hub.time_zone)))
+    zone = ZoneInfo(settings.hub.time_zone)
+    surroundings = settings.surroundings(wall_time(clock, zone))
+    engine = Engine(settings.rules, settings.points(), convert, clock.now(), week_time(clock, zone), surroundings)
     told = []
     with Store.open(folder / "canary.db") as store:
         desk = Desk(settings, store, clock, lambda: moments.Hub(clock="synced", version="0"))

@@ -18,6 +18,7 @@ class Changes(msgspec.Struct, frozen=True):
     buses: frozenset[str]
     devices: frozenset[str]
     rules: frozenset[str]
+    maintenance: frozenset[str]
 
     def __bool__(self) -> bool:
         return any(getattr(self, field) for field in self.__struct_fields__)
@@ -33,6 +34,7 @@ def changes(old: Config, new: Config) -> Changes:
         buses=_differing(old.buses, new.buses),
         devices=_differing(old.devices, new.devices),
         rules=_differing(old.rules, new.rules),
+        maintenance=_differing(old.maintenance, new.maintenance),
     )
 
 

@@ -20,7 +20,7 @@ def check_file(path: str | os.PathLike[str]) -> str:
         _count(config.buses, "bus", "buses"),
         _count(config.devices, "device"),
         _count(points, "point"),
-        _count(config.rules, "rule"),
+        _count(config.rules.keys() - config.built_in, "rule"),
     ]
     return f"{os.fspath(path)}: {', '.join(counts[:-1])} and {counts[-1]}"
 

@@ -12,7 +12,7 @@ from drivers.contract import BusSpec, DeviceSpec, Driver, Keys
 from gateway.config.findings import Findings
 from gateway.config.fragments import Sections
 from gateway.config.model import Bus, BusConfig, Device, DeviceConfig
-from gateway.config.points import check_name, read_points
+from gateway.config.points import check_device_name, check_name, read_points
 from gateway.config.problems import Path, Told, Unfit, described, nearest, one_of, quoted
 from gateway.config.profiles import Shelf, Written
 from gateway.config.tables import table
@@ -96,7 +96,7 @@ class Devices:
 
     def _device(self, name: str, raw: dict[str, Any]) -> DeviceConfig | None:
         at = ("device", name)
-        check_name(at, self._findings)
+        check_device_name(at, self._findings)
         self.units[name] = None
         line = self._bus(raw, at)
         try:

@@ -10,7 +10,7 @@ from gateway.config.findings import Findings
 from gateway.config.problems import described, nearest, quoted
 
 SINGLE = ("hub", "uplink", "outbox", "limits", "desk")
-NAMED = ("owner", "bus", "device", "rule")
+NAMED = ("owner", "bus", "device", "rule", "maintenance")
 
 Sections: TypeAlias = dict[str, dict[str, Any]]
 """What all documents say together: section -> key or name -> value."""

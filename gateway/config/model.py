@@ -5,7 +5,7 @@ becomes these values, and how mistakes are told, is `reader.py`'s business. Keys
 here: they live beside the code that uses them (`drivers/*.py`, `gateway/diagnosis/*.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -14,8 +14,12 @@ from msgspec import Meta, field
 
 from drivers.contract import BusSpec, KeyMistake, Keys, Seconds, Secret
 from gateway.config import broker
+from gateway.config.maintenance import Maintenance
 from gateway.config.problems import Unfit
-from gateway.diagnosis.contract import STATE, PointInfo, RuleKeys
+from gateway.diagnosis import hub_parts
+from gateway.diagnosis.causes import Surroundings, node_of
+from gateway.diagnosis.contract import HUB, STATE, PointInfo, RuleKeys
+from gateway.diagnosis.mute import Wall
 
 
 class Hub(Keys, frozen=True, kw_only=True):
@@ -30,6 +34,12 @@ class Hub(Keys, frozen=True, kw_only=True):
     site: Annotated[str, Meta(description="Where it stands, for people.")] = ""
     time_zone: Annotated[str, Meta(description="Its IANA name.", examples=["Europe/Brussels"], extra={"time_zone": True})] = "UTC"
     state: Annotated[str, Meta(description="Folder for what must survive.")] = "/var/lib/canary"
+    settle: Annotated[
+        Seconds, Meta(le=300, description="How long it is held back that something is silent, in case something else explains it.")
+    ] = 15.0
+    grace: Annotated[
+        Seconds, Meta(description="How long what was silent because of something else may stay so when that works again.")
+    ] = 600.0
 
 
 class Tls(Keys, frozen=True, kw_only=True):
@@ -149,7 +159,7 @@ class Owner(Keys, frozen=True, kw_only=True):
     contact: Annotated[str, Meta(description="How the desk reaches them.")] = ""
     covers: Annotated[
         tuple[str, ...],
-        Meta(description='What falls to them: "bus.NAME", "device.NAME", "model.NAME", "maker.NAME"; globs allowed.'),
+        Meta(description='What falls to them: "bus.NAME", "device.NAME", "model.NAME", "maker.NAME", "hub"; globs allowed.'),
     ] = ()
 
 
@@ -168,6 +178,12 @@ class Device(Keys, frozen=True, kw_only=True):
     driver: Annotated[str, Meta(description='Bus family that a profile is for: "modbus", "serial", "ble".')] = ""
     every: Annotated[Seconds, Meta(ge=0.05, description="How often it is asked.")] = 10.0
     timeout: Annotated[Seconds, Meta(ge=0.05, le=60, description="How long one request may take.")] = 1.0
+    needs: Annotated[
+        tuple[str, ...],
+        Meta(
+            description='What it hangs on beside its bus, which explains its silence: "device.NAME", "bus.NAME" or "device/point".'
+        ),
+    ] = ()
     label: Annotated[str, Meta(description="What people call it; its name where this is empty.")] = ""
     maker: Annotated[str, Meta(description="Who made it.")] = ""
     model: Annotated[str, Meta(description="Which model it is.")] = ""
@@ -212,19 +228,39 @@ class Config(Keys, frozen=True, kw_only=True):
     buses: Mapping[str, BusConfig]
     devices: Mapping[str, DeviceConfig]
     rules: Mapping[str, RuleKeys]
+    built_in: frozenset[str] = frozenset()  # those of the rules that no file names
+    maintenance: Mapping[str, Maintenance] = field(default_factory=dict)
     files: tuple[str, ...] = field(default_factory=tuple)
     digest: str = ""  # twelve hex digits of what the files say
 
     def points(self) -> list[PointInfo]:
-        """Every point of every device, and the state of each device and bus."""
+        """Every point of every device, the state of each device and bus, and what the hub knows of itself."""
         found = []
         for name, device in self.devices.items():
-            line = device.common.bus
+            line, every = device.common.bus, device.common.every
             for point, keys in device.points.items():
                 label = keys.label or f"{device.title} {point.replace('_', ' ')}"
-                found.append(PointInfo(f"{name}/{point}", name, point, keys.unit, label, device.title, bus=line))
-            found.append(PointInfo(f"{name}/{STATE}", name, STATE, "", f"{device.title} state", device.title, "text", line))
+                found.append(PointInfo(f"{name}/{point}", name, point, keys.unit, label, device.title, "number", line, every))
+            found.append(PointInfo(f"{name}/{STATE}", name, STATE, "", f"{device.title} state", device.title, "text", line, every))
         for name, bus in self.buses.items():
             title = bus.common.label or f"bus {name}"
             found.append(PointInfo(f"bus.{name}/{STATE}", f"bus.{name}", STATE, "", f"{title} state", title, "text"))
-        return found
+        return found + hub_parts.points()
+
+    def surroundings(self, wall: Wall) -> Surroundings:
+        """What hangs on what, and when nobody wants to hear of it; `wall` tells the local time."""
+        windows = {name: one.window() for name, one in self.maintenance.items()}
+        return Surroundings(dict(self._parents()), self.hub.settle, self.hub.grace, windows, wall)
+
+    def _parents(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """What each bus and device hangs on, the nearest first."""
+        everything = f"{HUB}/*"
+        yield everything, (f"{HUB}/power",)
+        for part in ("network", "clock"):
+            yield f"{HUB}/{part}", (everything,)
+        yield f"{HUB}/uplink", (f"{HUB}/network", f"{HUB}/clock")
+        for name, bus in self.buses.items():
+            away = getattr(bus.spec.keys, "host", "") not in ("", "localhost", "127.0.0.1", "::1")
+            yield f"bus.{name}/{STATE}", (f"{HUB}/network" if away else everything,)
+        for name, device in self.devices.items():
+            yield f"{name}/{STATE}", (*map(node_of, device.common.needs), f"bus.{device.common.bus}/{STATE}")

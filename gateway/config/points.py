@@ -9,7 +9,7 @@ from drivers.contract import Driver
 from gateway.config.problems import Path, Told, Unfit, quoted
 from gateway.config.tables import table
 from gateway.config.values import Report
-from gateway.diagnosis.contract import STATE
+from gateway.diagnosis.contract import HUB, STATE
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 """Names of buses, devices, points, owners and rules: they become parts of point ids, topics and case numbers."""
@@ -24,6 +24,13 @@ def check_name(at: Path, report: Report) -> None:
     meant = re.sub(r"[^A-Za-z0-9_-]+", "-", plain).strip("-_")[:63]
     expected = "letters, digits, - and _, at most 63 (what people call it is its label)"
     report.add(at, f"the name {quoted(name)} cannot be used", expected, quoted(meant) if meant else "", key=True)
+
+
+def check_device_name(at: Path, report: Report) -> None:
+    """Tell it when a device cannot be called so."""
+    check_name(at, report)
+    if at[-1] == HUB:
+        report.add(at, f'"{HUB}" is the hub itself', "another name", key=True)
 
 
 def read_points(written: Mapping[str, Any], at: Path, driver: Driver, report: Report) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from gateway.config.fragments import Sections, documents, merge
 from gateway.config.model import Config, Desk, Hub, Limits, Outbox, Uplink
 from gateway.config.problems import Path, Told
 from gateway.config.profiles import SEARCH_PATH, Shelf
-from gateway.config.rules import Points, Rules, read_owners
+from gateway.config.rules import Points, Rules, check_needs, read_maintenance, read_owners
 from gateway.config.secrets import Secrets
 from gateway.config.tables import table
 
@@ -69,7 +69,11 @@ def _build(sections: Sections, findings: Findings, shelf: Shelf) -> Config | Non
     devices = Devices(sections, lines, shelf, findings)
     buses = devices.buses()
     owners = read_owners(sections, devices.read, findings)
-    rules = Rules(sections, Points(devices.units, sections["bus"]), shelf, findings)
+    points = Points(devices.units, sections["bus"])
+    rules = Rules(sections, points, shelf, findings)
+    maintenance = read_maintenance(sections, points, findings)
+    good = rules.good()
+    check_needs(sections, points, devices.good(), good, findings)
     if hub is None or outbox is None or limits is None or desk is None:
         return None
     return Config(
@@ -81,7 +85,9 @@ def _build(sections: Sections, findings: Findings, shelf: Shelf) -> Config | Non
         owners=owners,
         buses=buses,
         devices=devices.good(),
-        rules=rules.good(),
+        rules=good,
+        built_in=frozenset(good.keys() - sections["rule"].keys()),
+        maintenance=maintenance,
         files=tuple(document.file for document in findings.documents),
         digest=hashlib.sha256("\0".join(document.text for document in findings.documents).encode()).hexdigest()[:12],
     )

@@ -17,6 +17,7 @@ import drivers
 from drivers.contract import PointKeys
 from gateway import diagnosis
 from gateway.config import units
+from gateway.config.maintenance import Maintenance
 from gateway.config.model import Bus, Desk, Device, Hub, Limits, Outbox, Owner, Uplink
 from gateway.config.problems import quoted
 from gateway.config.schema import written_default
@@ -50,6 +51,7 @@ def reference(names: Iterable[str]) -> str:
         *itertools.starmap(_part, points),
         _part("`[rule.NAME]`", RuleKeys),
         *itertools.starmap(_part, rules),
+        _part("`[maintenance.NAME]`", Maintenance),
         _units(),
     ]
     return "\n".join(parts)

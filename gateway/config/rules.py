@@ -1,21 +1,29 @@
 """Rules and owners: whether what they refer to is there, and whether their quantities fit the points that they watch."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import cache
+from importlib.resources import files
 from typing import Any
+
+import msgspec
+import tomli
 
 from gateway import diagnosis
 from gateway.config import units
 from gateway.config.findings import Findings
 from gateway.config.fragments import Sections
+from gateway.config.maintenance import Maintenance
 from gateway.config.model import DeviceConfig, Owner
 from gateway.config.points import check_name
 from gateway.config.problems import Path, Told, Unfit, nearest, one_of, quoted
 from gateway.config.profiles import Shelf
 from gateway.config.tables import Table, table
 from gateway.config.values import Amount, ModelName
-from gateway.diagnosis.contract import STATE, Mistake, PointInfo, PointType, Quantity, RuleKeys
+from gateway.diagnosis.contract import HUB, STATE, Mistake, PointInfo, PointType, Quantity, RuleKeys
+from gateway.diagnosis.hub_parts import PARTS
+from gateway.diagnosis.watch import is_meant
 
 DESK = "desk"
 """The owner who is always there."""
@@ -27,6 +35,7 @@ class Points:
     def __init__(self, devices: Mapping[str, dict[str, str] | None], buses: Iterable[str]) -> None:
         self._units = {device: {**(units or {}), STATE: ""} for device, units in devices.items()}
         self._units.update({f"bus.{bus}": {STATE: ""} for bus in buses})
+        self._units[HUB] = {part.name: part.unit for part in PARTS}
         self._unsure = {device for device, units in devices.items() if units is None}
         self._names = {name for units in self._units.values() for name in units}
 
@@ -35,9 +44,9 @@ class Points:
         device_glob, slash, point_glob = glob.partition("/")
         if slash and "/" not in point_glob:  # an id has one slash, so the halves may be matched by themselves
             names = {name for name in self._names if fnmatchcase(name, point_glob)}
-            devices = [device for device in self._units if fnmatchcase(device, device_glob)]
+            devices = [device for device in self._units if is_meant(f"{device}/", (f"{device_glob}/",))]
             return [self._info(device, name) for device in devices for name in self._units[device] if name in names]
-        return [self._info(device, name) for device, name in self._all() if fnmatchcase(f"{device}/{name}", glob)]
+        return [self._info(device, name) for device, name in self._all() if is_meant(f"{device}/{name}", (glob,))]
 
     def may_match(self, glob: str) -> bool:
         """Whether a glob may be for a device whose points could not be made out."""
@@ -77,11 +86,33 @@ class Rules:
         self._shelf = shelf
         self._owners = sections["owner"]
         self._findings = findings
-        self.read = {name: self._rule(name, raw) for name, raw in sections["rule"].items()}
+        self._built_in = built_in()
+        self.read = {name: self._rule(name, {**self._built_in.get(name, {}), **raw}) for name, raw in sections["rule"].items()}
 
     def good(self) -> dict[str, RuleKeys]:
-        """Those without a mistake."""
-        return {name: rule for name, rule in self.read.items() if rule is not None}
+        """Those without a mistake that are not set aside, and those that every hub has."""
+        mine = {name: rule for name, rule in self.read.items() if rule is not None and rule.enabled}
+        heard = tuple(
+            f"{glob.partition('/')[0]}/*"
+            for name, rule in mine.items()
+            if rule.kind == "silent" and name not in self._built_in
+            for glob in rule.on
+        )
+        for name, raw in self._built_in.items():
+            set_aside = name in self.read and name not in mine
+            if set_aside or raw["kind"] not in diagnosis.kinds() or (name not in mine and not self._matches(raw)):
+                continue
+            rule = mine.get(name) or self._make(raw)
+            mine[name] = msgspec.structs.replace(rule, except_=(*rule.except_, *heard)) if rule.kind == "silent" else rule
+        return mine
+
+    def _matches(self, raw: Mapping[str, Any]) -> bool:
+        """Whether there is anything that a rule which every hub has could watch here."""
+        return any(self._points.matching(glob) for glob in _several(raw["on"]))
+
+    def _make(self, raw: Mapping[str, Any]) -> RuleKeys:
+        made: RuleKeys = table(diagnosis.load_kind(raw["kind"]).Keys).read(raw, ("rule",), self._findings)
+        return made
 
     def _rule(self, name: str, raw: dict[str, Any]) -> RuleKeys | None:
         at = ("rule", name)
@@ -156,7 +187,8 @@ class Rules:
         """That the owner and the points are there; returns one point of each unit that the rule can watch."""
         self._check_owner(good, at)
         watched: dict[str, PointInfo] = {}
-        for number, glob in enumerate(good.get("on", ())):
+        built_in = self._built_in.get(str(at[-1]), {}).get("on")
+        for number, glob in enumerate(good.get("on", ()) if raw.get("on") != built_in else ()):
             here = (*at, "on", number) if isinstance(raw["on"], list) else (*at, "on")
             found = self._points.matching(glob)
             if not found:
@@ -195,8 +227,10 @@ class Rules:
             per_minute = f"{units.written(amount)} {point.unit}/min" if point.unit else f"{units.written(amount)} /min"
             self._findings.add(at, f"{shown} has no unit", "", quoted(per_minute))
             return False
+        if shape.sort == "margin" and amount.unit == "%":
+            return True
         try:
-            units.convert(amount, unit, difference=shape.sort == "difference")
+            units.convert(amount, unit, difference=shape.sort in ("difference", "margin"))
         except units.UnitMismatchError:
             self._tell_mismatch(amount, f"{point.unit}/min" if rate else point.unit, point, at)
             return False
@@ -210,6 +244,61 @@ class Rules:
             self._findings.add(at, found, f"a quantity such as {quoted(meant)}")
         else:
             self._findings.add(at, found, "", quoted(meant))
+
+
+@cache
+def built_in() -> Mapping[str, dict[str, Any]]:
+    """The rules that every hub has, as written in `built_in.toml`."""
+    text = files(__package__).joinpath("built_in.toml").read_text("utf-8")
+    rules: dict[str, dict[str, Any]] = tomli.loads(text)["rule"]
+    return rules
+
+
+def _several(value: Any) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def read_maintenance(sections: Sections, points: Points, findings: Findings) -> dict[str, Maintenance]:
+    """Every maintenance window without a mistake, by name."""
+    windows: dict[str, Maintenance] = {}
+    known = {*sections["rule"], *sections["device"], *(f"bus.{bus}" for bus in sections["bus"]), *built_in()}
+    for name, raw in sections["maintenance"].items():
+        at = ("maintenance", name)
+        check_name(at, findings)
+        try:
+            windows[name] = table(Maintenance).read(raw, at, findings)
+        except Told:
+            continue
+        for number, glob in enumerate(windows[name].on):
+            if not any(fnmatchcase(one, glob) for one in known) and not points.matching(glob) and not points.may_match(glob):
+                near = points.nearest(glob) if "/" in glob else nearest(glob, known)
+                here = (*at, "on", number) if isinstance(raw["on"], list) else (*at, "on")
+                expected = "" if near else "a point, a device, a bus or a rule of this config"
+                if findings.whole:
+                    findings.add(here, f"{quoted(glob)} is nothing in this config", expected, near and quoted(near))
+    return windows
+
+
+def check_needs(
+    sections: Sections,
+    points: Points,
+    devices: Mapping[str, DeviceConfig],
+    rules: Mapping[str, RuleKeys],
+    findings: Findings,
+) -> None:
+    """That what devices and rules need is there."""
+    known = [*(f"device.{name}" for name in sections["device"]), *(f"bus.{name}" for name in sections["bus"])]
+    needs: list[tuple[Path, Sequence[str]]] = [(("device", name), device.common.needs) for name, device in devices.items()]
+    needs += [(("rule", name), rule.needs) for name, rule in rules.items()]
+    for at, several in needs:
+        for number, need in enumerate(several):
+            if need in known or points.matching(need) or points.may_match(need) or not findings.whole:
+                continue
+            near = points.nearest(need) if "/" in need else nearest(need, known)
+            raw = sections[str(at[0])].get(str(at[1]), {}).get("needs")
+            here = (*at, "needs", number) if isinstance(raw, list) else (*at, "needs")
+            expected = "" if near else '"device.NAME", "bus.NAME" or "device/point"'
+            findings.add(here, f"nothing is called {quoted(need)}", expected, near and quoted(near))
 
 
 def read_owners(sections: Sections, devices: Mapping[str, DeviceConfig | None], findings: Findings) -> dict[str, Owner]:
@@ -232,7 +321,8 @@ def read_owners(sections: Sections, devices: Mapping[str, DeviceConfig | None], 
 
 def _layers(sections: Sections, devices: Mapping[str, DeviceConfig | None]) -> dict[str, set[str] | None]:
     """What can be covered, by its first word; None where not all of it is known."""
-    layers: dict[str, set[str] | None] = {"bus": set(sections["bus"]), "device": set(sections["device"])}
+    parts = {part.name for part in PARTS}
+    layers: dict[str, set[str] | None] = {"bus": set(sections["bus"]), "device": set(sections["device"]), HUB: parts}
     for word in ("model", "maker"):
         sure = None not in devices.values()
         layers[word] = {getattr(device.common, word) for device in devices.values() if device} - {""} if sure else None
@@ -244,6 +334,8 @@ def _check_cover(glob: str, layers: Mapping[str, set[str] | None], at: Path, fin
         return
     word, _, rest = glob.partition(".")
     known = layers.get(word.casefold(), set())
+    if glob.casefold() == HUB:
+        return
     if known is None or any(fnmatchcase(name.casefold(), rest.casefold()) for name in known):
         return
     everything = [f"{one}.{name}" for one, names in layers.items() for name in sorted(names or ())]

@@ -19,6 +19,7 @@ from drivers.contract import Driver
 from gateway import diagnosis
 from gateway.config import units
 from gateway.config.fragments import NAMED
+from gateway.config.maintenance import Maintenance
 from gateway.config.model import Bus, Desk, Device, Hub, Limits, Outbox, Owner, Uplink
 from gateway.config.points import NAME
 from gateway.config.tables import AnyOf, Field, Fixed, Named, Several, Table, table
@@ -31,6 +32,7 @@ Schema = dict[str, Any]
 def schema(names: Iterable[str]) -> Schema:
     """The schema of a config that may use these drivers."""
     loaded = {name: drivers.load(name) for name in sorted(names)}
+    named = (_table(Owner), _bus(loaded), _device(loaded.values()), _rule(), _table(Maintenance))
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Canary hub",
@@ -42,7 +44,7 @@ def schema(names: Iterable[str]) -> Schema:
             "outbox": _table(Outbox),
             "limits": _table(Limits),
             "desk": _table(Desk),
-            **dict(zip(NAMED, map(_named, (_table(Owner), _bus(loaded), _device(loaded.values()), _rule())), strict=True)),
+            **dict(zip(NAMED, map(_named, named), strict=True)),
         },
         "required": ["hub"],
         "additionalProperties": False,

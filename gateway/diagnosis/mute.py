@@ -5,7 +5,6 @@ account. A window by the clock on the wall is in force only while that clock is 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, TypeAlias
 
@@ -13,44 +12,45 @@ from gateway.diagnosis.contract import HUB, Change, Phase, PointInfo, RuleKeys
 from gateway.diagnosis.watch import NEVER, Watch, is_meant
 from gateway.diagnosis.words import listed
 
-Wall: TypeAlias = Callable[[float], datetime | None]
-"""From a time of the hub's timeline to local time (without a zone), as the clock on the wall there shows it; None while unknown."""
+Wall: TypeAlias = Callable[[float], float | None]
+"""From a time of the hub's timeline to what the clock on the wall there shows: seconds since the Monday that began on 1970-01-05,
+local time, of which each day has 86,400; None while nobody knows."""
 
+DAY, WEEK = 86400.0, 7
 REVIEW = 3600.0  # s: a window's next edge is worked out anew so often, because clocks are set, and summer time begins and ends
+ALIKE = 1e-3  # s: who comes at an edge is beyond it, however times are rounded
 NAMED = 20  # rules and points that an account can name
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class Window(NamedTuple):
-    """A maintenance window: on some days of the week from one time of day to another, or from one date and time to another.
+    """A maintenance window: on some days, from one time of day to another (s); where that is not later, on the next day.
 
-    Where `end` is not after `begin`, it ends on the next day. `days` count from Monday, 0, by the day on which it begins.
+    Days are counted from 1970-01-05, and those of the week from Monday, 0; a window belongs to the day on which it begins.
     """
 
     on: tuple[str, ...]
-    days: frozenset[int] = frozenset(range(7))
-    begin: time = time(0)
-    end: time = time(0)
-    first: date | None = None
-    last: date | None = None  # the last day on which it begins
+    days: frozenset[int] = frozenset(range(WEEK))
+    begin: float = 0.0
+    end: float = 0.0
+    first: int | None = None
+    last: int | None = None  # the last day on which it begins
 
-    def spans(self, near: date) -> list[tuple[datetime, datetime]]:
-        """When it is in force, of those that begin within eight days of a day."""
-        found = []
-        for step in range(-1, 9):
-            day = near + timedelta(days=step)
-            if day.weekday() in self.days and (self.first or day) <= day <= (self.last or day):
-                begin, end = datetime.combine(day, self.begin), datetime.combine(day, self.end)
-                found.append((begin, end if end > begin else end + timedelta(days=1)))
-        return found
+    def spans(self, day: int) -> list[tuple[float, float]]:
+        """When it is in force, of those that begin the day before and in the week after."""
+        lasts = self.end - self.begin if self.end > self.begin else self.end - self.begin + DAY
+        starts = [one for one in range(day - 1, day + WEEK + 1) if one % WEEK in self.days and self._is_in(one)]
+        return [(one * DAY + self.begin, one * DAY + self.begin + lasts) for one in starts]
 
-    def edge(self, now: datetime | None) -> tuple[bool, float]:
+    def _is_in(self, day: int) -> bool:
+        return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
+
+    def edge(self, now: float | None) -> tuple[bool, float]:
         """Whether it is in force, and the seconds until that may be otherwise."""
         if now is None:
             return False, REVIEW / 60
-        now += timedelta(milliseconds=1)  # who comes at the edge is beyond it, however times are rounded
-        spans = self.spans(now.date())
-        edges = [(edge - now).total_seconds() for span in spans for edge in span if edge > now]
+        now += ALIKE
+        spans = self.spans(int(now // DAY))
+        edges = [edge - now + ALIKE for span in spans for edge in span if edge > now]
         return any(begin <= now < end for begin, end in spans), min([REVIEW, *edges])
 
 

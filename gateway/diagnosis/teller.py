@@ -188,10 +188,10 @@ class Teller:
         if not on_it:
             return 0, ""
         silent = self._ear.silent(point.id, at)
-        if len(on_it) == 1:
-            return len(silent), f" {on_it[0].device_label} hangs on it."
         if not silent:
-            return 0, f" {len(on_it)} devices hang on it."
+            return 0, ""
+        if len(on_it) == 1:
+            return 1, f" {on_it[0].device_label} behind it is silent."
         names = listed([one.device_label for one in silent])
         number = f"All {len(on_it)}" if len(silent) == len(on_it) else f"{len(silent)} of the {len(on_it)}"
         return len(silent), f" {number} devices behind it are silent: {names}."

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from drivers.contract import Batch
 from gateway import __version__, moments
-from gateway.clock import week_time
+from gateway.clock import wall_time, week_time
 from gateway.config.model import Config
 from gateway.config.units import convert
 from gateway.diagnosis.contract import Change
@@ -144,8 +144,12 @@ class _Run:
         if first is None:
             return Account([], {}, 0, 0, Counter(), 0.0, 0.0, 0)
         config = self._config
-        local = week_time(self._clock, ZoneInfo(config.hub.time_zone))
-        engine = Engine(config.rules, config.points(), convert, first.at, local)
+        zone = ZoneInfo(config.hub.time_zone)
+        local = week_time(self._clock, zone)
+        surroundings = config.surroundings(wall_time(self._clock, zone))
+        # A recording may be coarser than the polls were: that nobody was heard for a while says nothing but this.
+        rules = {name: rule for name, rule in config.rules.items() if rule.kind != "silent" or name not in config.built_in}
+        engine = Engine(rules, config.points(), convert, first.at, local, surroundings)
         last = first.at
         for batch in chain((first,), batches):
             last = max(last, batch.at)

@@ -20,11 +20,17 @@ from gateway.diagnosis.contract import AWAY, STATE, Phase, PointInfo, RuleKeys
 from gateway.diagnosis.watch import ANYTHING, NEVER, NOTHING, Rule, ToUnit, Verdict, Watch, matching
 from gateway.diagnosis.words import duration
 
+AFTER = 600.0  # s that are too long where nothing is written,
+PERIODS = 3.0  # unless a device is asked less often than so many times in them
+
 
 class Keys(RuleKeys, frozen=True, kw_only=True):
     """`[rule.NAME]` with kind = "silent"."""
 
-    after: Annotated[Seconds, Meta(ge=1, description="How long without a value is too long.")] = 600.0
+    after: Annotated[
+        Annotated[Seconds, Meta(ge=1)] | None,
+        Meta(description="How long without a value is too long; 10 min if not given, or three times the device's `every`."),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,7 +62,7 @@ class Silent(Watch):
     def __init__(self, rule: Rule, point: PointInfo) -> None:
         super().__init__(rule, point)
         assert isinstance(rule.keys, Keys)
-        self.after = rule.keys.after
+        self.after = max(AFTER, PERIODS * point.every) if rule.keys.after is None else rule.keys.after
 
     def heard(self, at: float) -> float:
         """When it was last heard, as known at `at`."""
