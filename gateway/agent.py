@@ -22,13 +22,15 @@ import structlog
 import drivers
 from drivers.contract import Batch
 from gateway import __version__, moments
-from gateway.clock import Clock, SystemClock, week_time
+from gateway.clock import Clock, SystemClock, wall_time, week_time
 from gateway.config import ConfigError, load
 from gateway.config.model import Config
 from gateway.config.units import convert
 from gateway.control import Control
+from gateway.diagnosis.causes import unknown
 from gateway.diagnosis.contract import Change
 from gateway.diagnosis.engine import Engine
+from gateway.health import LOOK, Health
 from gateway.outbox import Outbox
 from gateway.polling import Poller, Schedule
 from gateway.saved_state import SavedState, Stamp
@@ -92,6 +94,7 @@ class Hub:
                 self._start("saving", self._save_regularly())
                 self._start("watchdog", self._feed_watchdog(notifier))
                 self._start_uplink()
+                self._start("health", self._watch_health())
                 for bus in self._config.buses:
                     self._start_poller(bus)
                 self._set_alarm()
@@ -107,6 +110,7 @@ class Hub:
         """In the order in which data flows, so that nothing is left between two places."""
         for bus in list(self.pollers):
             await self._end(f"bus:{bus}")
+        await self._end("health")
         if self._alarm:
             self._alarm.cancel()
         await self._end("saving")
@@ -151,6 +155,19 @@ class Hub:
             return
         self._uplink = Uplink(self._config.uplink, self._config.hub.id, self._clock, random=random.random, vitals=self._vitals)
         self._start("uplink", self._uplink.run(self.outbox, self._thread, self._mail))
+
+    async def _watch_health(self) -> None:
+        """Read the hub's own parts as if it were a device."""
+        health = Health(self._clock, self._store.path.parent, self._is_online)
+        while True:
+            batch = health.look()
+            if batch is not None:
+                self._deliver(batch)
+            self.pulse.expect("health", self._clock.now() + LOOK)
+            await asyncio.sleep(LOOK)
+
+    def _is_online(self) -> bool | None:
+        return self._uplink.online if "uplink" in self._tasks else None
 
     # ------------------------------------------------------------ from a batch to a moment
 
@@ -318,7 +335,7 @@ class Hub:
             if not _same_bus(old, config, name):
                 await self._end(f"bus:{name}")
                 del self.pollers[name]
-        if (old.points(), old.rules) != (config.points(), config.rules):
+        if _for_engine(old) != _for_engine(config):
             engine = self._engine(config)
             ended = engine.adopt(self.engine)
             self.engine = engine
@@ -335,8 +352,14 @@ class Hub:
         log.info("config reloaded", devices=len(config.devices), rules=len(config.rules))
 
     def _engine(self, config: Config) -> Engine:
-        local = week_time(self._clock, ZoneInfo(config.hub.time_zone))
-        return Engine(config.rules, config.points(), convert, self._clock.now(), local)
+        zone = ZoneInfo(config.hub.time_zone)
+        surroundings = config.surroundings(wall_time(self._clock, zone))
+        return Engine(config.rules, config.points(), convert, self._clock.now(), week_time(self._clock, zone), surroundings)
+
+
+def _for_engine(config: Config) -> tuple[object, ...]:
+    """What the engine is built from."""
+    return config.points(), config.rules, config.surroundings(unknown), config.hub.time_zone
 
 
 def _same_bus(old: Config, new: Config, name: str) -> bool:
