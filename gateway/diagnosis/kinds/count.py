@@ -79,19 +79,19 @@ def _together(keys: Keys, bus: str, group: Sequence[PointInfo]) -> PointInfo:
 class Count(Watch):
     """How many, as the eyes see it."""
 
-    __slots__ = ("labels", "standing", "states")
+    __slots__ = ("counting", "labels", "standing", "states")
 
     def __init__(self, rule: Rule, point: PointInfo, labels: dict[str, str]) -> None:
         super().__init__(rule, point)
         self.labels = labels  # point -> what people call its device
         self.states: dict[str, bool] = {}  # of the points of which something is known: whether they count
+        self.counting = 0  # how many count for certain
         self.standing = Verdict.UNKNOWN
 
     def see(self, point: str, counts: bool | None, at: float) -> Verdict:
         """What an eye sees of its point."""
-        if counts is None:
-            self.states.pop(point, None)
-        else:
+        self.counting += bool(counts) - self.states.pop(point, False)
+        if counts is not None:
             self.states[point] = counts
         verdict = self.verdict()
         if verdict is not self.standing:  # what was read last holds, so time alone may bring about the next step
@@ -114,15 +114,11 @@ class Count(Watch):
         self.due = self.episode.due if self.episode is not None and self.episode.due > at else NEVER
         return self.standing
 
-    def how_many(self) -> int:
-        """How many count for certain."""
-        return sum(self.states.values())
-
     def verdict(self) -> Verdict:
         """Whether the bound holds, whatever the points do of which nothing is known."""
         keys = self.rule.keys
         assert isinstance(keys, Keys)
-        least = self.how_many()
+        least = self.counting
         most = least + len(self.eyes) - len(self.states)
         if keys.at_most is not None:
             certain, possible = least > keys.at_most, most > keys.at_most
@@ -133,7 +129,7 @@ class Count(Watch):
 
     def value(self, value: Outcome | None) -> Outcome | None:  # noqa: ARG002
         """See `Watch.value`."""
-        return self.how_many()
+        return self.counting
 
     def limit(self) -> str:
         """See `Watch.limit`."""
@@ -181,6 +177,7 @@ class Count(Watch):
     def recall(self, memory: Any, shift: float) -> None:  # noqa: ARG002
         """See `Watch.recall`: a point that is no longer covered does not count."""
         self.states = {point: counts for point, counts in memory.items() if point in self.labels}
+        self.counting = sum(self.states.values())
         self.standing = self.verdict()
 
 

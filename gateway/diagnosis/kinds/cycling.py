@@ -235,7 +235,7 @@ class CountedCycling(Cycling):
         self._resume(at)
         self.due = NEVER
         self.low = self.high = value
-        if self.counted is None or value < self.counted:
+        if self.counted is None:
             self.runs, self.since_at = False, at
         elif value > self.counted:
             more = min(round(value - self.counted), self.times.maxlen or 0)

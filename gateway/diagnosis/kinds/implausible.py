@@ -105,6 +105,7 @@ class Implausible(Watch):
         "fault",
         "foot",
         "law",
+        "plain",
         "rate",
         "rises",
         "tolerance",
@@ -129,6 +130,7 @@ class Implausible(Watch):
         self.rises = keys.rises
         self.tolerance = to_unit(keys.tolerance, point.unit, difference=True) if keys.tolerance else 0.0
         self.rate = to_unit(keys.faster, f"{point.unit}/s", difference=True) if keys.faster else NEVER  # per second
+        self.plain = self.rises and self.rate == NEVER and not self.codes  # it is a counter, and nothing else is asked of it
         self.credible: float | None = None
         self.credible_at = 0.0
         self.back_at: float | None = None  # when a counter fell back last
@@ -139,6 +141,10 @@ class Implausible(Watch):
         """See `Watch.look`."""
         assert not isinstance(value, str)
         self.due = NEVER
+        if self.plain and self.credible is not None and self.credible <= value <= self.above:  # what nearly all readings do
+            self.credible = self.low = self.high = float(value)
+            self.back_at = None
+            return Verdict.WELL
         fault = self._out_of_range(value) or self._out_of_step(float(value), at)
         if fault:
             self.fault = fault
