@@ -7,7 +7,9 @@ from promises_of import HOSTILE, engine, keeps, run, scales
 from rules_of import Story, point, rule
 
 from drivers.contract import KeyMistake, NoValue, Outcome
+from gateway.config.units import convert
 from gateway.diagnosis.contract import Change, Quantity
+from gateway.diagnosis.engine import Engine
 
 HOUR, DAY = 3600.0, 86400.0
 NIGHT = ("01:00..05:00",)
@@ -96,6 +98,25 @@ def test_times_without_a_value_do_not_count() -> None:
     """A day of flow with an hour unknown takes 25 hours."""
     readings: list[tuple[float, Outcome]] = [(tick * 600.0, NoValue("void") if 60 <= tick < 66 else 5.0) for tick in range(160)]
     assert Story(rule("baseline")).read(readings).phases() == [(25 * HOUR, "opened")]
+
+
+def test_a_long_time_without_a_value_begins_the_day_anew() -> None:
+    """After seven hours it may have been at rest meanwhile."""
+    readings: list[tuple[float, Outcome]] = [(tick * 600.0, NoValue("void") if 60 <= tick < 102 else 5.0) for tick in range(260)]
+    assert Story(rule("baseline")).read(readings).phases() == [(102 * 600.0 + DAY, "opened")]
+
+
+def test_a_meter_that_is_read_too_rarely_is_not_judged() -> None:
+    """It may have rested between two readings."""
+    assert Story(rule("baseline", counter=True), unit="m³").read([(tick * 3600.0, 100.0 + tick) for tick in range(72)]).told == []
+
+
+def test_a_clock_that_is_put_forward_ends_the_night_earlier() -> None:
+    """At two it is three: five o'clock comes four hours after midnight."""
+    keys = {"r": rule("baseline", "d/x", hours=NIGHT)}
+    subject = Engine(keys, [point("d/x")], convert, 0.0, lambda at: at if at < 2 * HOUR else at + HOUR)
+    (told,) = run(subject, [(300.0, "d", {"x": 0.3})] * 100)
+    assert told.at == 4 * HOUR
 
 
 def test_while_nobody_knows_the_time_the_hours_are_not_judged() -> None:

@@ -111,6 +111,13 @@ def test_another_device_s_firmware_is_no_event() -> None:
     assert feed(subject, power(14, 70, chance, 14 * DAY)) == []
 
 
+def test_the_first_that_is_heard_of_a_firmware_is_no_event() -> None:
+    """It may have been there all along."""
+    chance = random.Random(6)
+    subject = engine({"r": rule("change", "d/power", **KEYS)}, POINTS)
+    assert feed(subject, power(14, 100, chance)) + feed(subject, power(14, 70, chance, 14 * DAY), "1.2") == []
+
+
 def test_with_too_few_days_before_there_is_nothing_to_hold_it_against() -> None:
     """Four days are too few."""
     chance = random.Random(5)

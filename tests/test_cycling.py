@@ -77,6 +77,8 @@ def test_power_with_noise_starts_once() -> None:
     story = Story(rule("cycling", **keys), unit="W").read([(float(tick), value) for tick, value in enumerate(values)])
     (watch,) = story.engine._watches
     assert [start for start, _ in watch.times] == [1, 7]
+    assert watch.running.at(30, was=True)
+    assert not watch.running.at(30, was=False)
 
 
 def test_a_machine_s_own_counter_misses_no_start() -> None:
@@ -86,6 +88,14 @@ def test_a_machine_s_own_counter_misses_no_start() -> None:
     story.read([(1800, 4218)])
     assert story.told[0].because == "7 starts in 20 min; allowed are 6 starts in 1 h"
     assert Story(rule("cycling", counter=True, starts=6)).read([(0, 4211), (600, 3), (1200, 6), (1800, 9)]).told == []
+
+
+def test_starts_while_the_counter_could_not_be_read_have_no_time() -> None:
+    """Twenty starts in two hours may have been few in any one of them."""
+    readings: list[tuple[float, Outcome]] = [(0, 100), (600, NoValue("void")), (600 + 2 * HOUR, 120), (4 * HOUR, 121)]
+    assert Story(rule("cycling", counter=True, starts=6)).read(readings).told == []
+    readings[2] = (1200, 120)
+    assert len(Story(rule("cycling", counter=True, starts=6)).read(readings[:3]).told) == 1
 
 
 def test_a_short_time_without_a_value_ends_no_run() -> None:
@@ -127,7 +137,7 @@ RULES = {
     "mode": rule("cycling", "d/t", starts=1, within=20.0),
 }
 POINTS = ["d/x", "d/m", point("d/t", type="text")]
-values = st.one_of(st.integers(0, 8), st.sampled_from(HOSTILE))
+values = st.one_of(st.sampled_from([0, 4, 6]), st.integers(0, 8), st.sampled_from(HOSTILE))
 rows = st.fixed_dictionaries({"x": values, "m": values, "t": st.sampled_from(["heat", "off"])})
 events = st.lists(
     st.one_of(

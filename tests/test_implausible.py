@@ -83,6 +83,13 @@ def test_a_counter_that_falls_back_is_told_and_believed_again_where_it_was() -> 
     assert story.told[0].because == "it fell from 1001 kWh to 400 kWh, and a counter only rises"
 
 
+def test_each_fall_of_a_counter_is_told() -> None:
+    """Also the second, hours after the first was over."""
+    readings = [(0, 1000), (600, 400), (1200, 1001), (9000, 1002), (9600, 500), (10200, 1003)]
+    story = Story(rule("implausible", rises=True, **AT_ONCE), unit="kWh").read(readings)
+    assert story.phases() == [(600, "opened"), (1200, "closed"), (9600, "opened"), (10200, "closed")]
+
+
 def test_a_counter_that_was_replaced_is_believed_after_an_hour() -> None:
     """It counts on from its new place; before that any further fall begins the hour anew."""
     story = Story(rule("implausible", rises=True, **AT_ONCE), unit="kWh").read(every(60, [1000.0, *[n / 10 for n in range(100)]]))
@@ -96,11 +103,13 @@ def test_a_counter_whose_digits_run_out_has_not_fallen(before: float, after: flo
     """Registers of 16 and 32 bits, in any decimal step, and dials with so many digits begin anew."""
     assert told("kWh", before, after, rises=True) == []
     assert len(told("kWh", before * 0.9, after, rises=True)) == 1
+    assert len(told("kWh", before, before / 2, rises=True)) == 1
 
 
 def test_a_counter_may_wiggle_by_its_tolerance() -> None:
     """What is computed from others is rounded."""
     assert told("kWh", 10.0, 9.99, 10.2, rises=True, tolerance=0.02) == []
+    assert told("kWh", 10.5, 10.0, rises=True, tolerance=0.5) == []
     assert len(told("kWh", 10.0, 9.9, rises=True, tolerance=0.02)) == 1
 
 

@@ -9,7 +9,9 @@ from promises_of import HOSTILE, engine, keeps, run
 from rules_of import point, rule
 
 from drivers.contract import KeyMistake, Outcome
+from gateway.config.units import convert
 from gateway.diagnosis.contract import Change, Quantity
+from gateway.diagnosis.engine import Engine
 
 HOUR, DAY = 3600.0, 86400.0
 NIGHT = ("18:00..07:00",)
@@ -57,6 +59,14 @@ def test_in_the_morning_it_may_be_here_again() -> None:
     changes = told({"on": "d/rssi", "expect": "away", "hours": NIGHT}, heard((8 * HOUR, DAY + 8 * HOUR)))
     assert [(change.at, change.phase.value) for change in changes] == [(18 * HOUR + 600, "opened"), (DAY + 7 * HOUR, "closed")]
     assert changes[1].because == "it matters only within 18:00..07:00, and that is over"
+
+
+def test_a_clock_that_is_put_forward_ends_the_hours_earlier() -> None:
+    """At two it is three: seven in the morning comes an hour sooner."""
+    keys = {"r": rule("presence", "d/state", expect="away", hours=NIGHT)}
+    subject = Engine(keys, [point("d/state", type="text")], convert, 0.0, lambda at: at if at < 2 * HOUR else at + HOUR)
+    told = run(subject, [(300.0, "d", {"state": "well"}), *[(HOUR, "d", None)] * 8])
+    assert [(change.phase.value, change.at <= 6 * HOUR + 600) for change in told] == [("opened", True), ("closed", True)]
 
 
 def test_days_of_the_week_count() -> None:

@@ -105,6 +105,31 @@ def test_a_pace_that_slows_takes_back_what_was_told() -> None:
     assert (story.told[1].because, story.told[1].how) == ("the pace has become slower", "by itself")
 
 
+def test_a_pace_that_wavers_takes_nothing_back() -> None:
+    """A weekend off moves the day to beyond the lead, but not by a quarter of it."""
+    weekend = [(11.5 * DAY + tick * 600.0, False) for tick in range(288)]
+    story = Story(rule("usage", hours=200 * HOUR)).read(running(12, 8)[: 144 * 23 // 2])
+    assert [phase for _, phase in story.phases()] == ["opened"]
+    (watch,) = story.engine._watches
+    story.read(weekend)
+    assert 14 * DAY < (watch.full - watch.used) / watch.pace < 17 * DAY
+    assert [phase for _, phase in story.phases()] == ["opened"]
+
+
+def test_what_runs_when_it_is_first_seen_has_not_started() -> None:
+    """Nor what runs after a time without a value."""
+    story = Story(rule("usage", starts=1, lead=60.0)).read([(0, True), (1, NoValue("void")), (2, True), (3, False)])
+    assert story.told == []
+    assert story.read([(4, True)]).phases() == [(4, "opened")]
+
+
+def test_a_service_while_it_runs_begins_the_count_at_that_time() -> None:
+    """Not at the next reading."""
+    story = Story(rule("usage", hours=1000.0, lead=60.0)).read([(0, True), (900, True)])
+    story.engine.note("service", "d", 950)
+    assert [(at, phase) for at, phase in story.read([(1900, True), (1945, True), (1951, True)]).phases()][-1][0] == 1951
+
+
 def test_nothing_is_counted_while_the_hub_is_off_but_for_a_meter() -> None:
     """Three months in a box are no hours run."""
     counted = {}
@@ -132,6 +157,12 @@ def test_a_rule_that_is_edited_goes_on_counting_unless_its_start_is_edited() -> 
         after.restore(before.state())
         told = [change for hour in range(6, 14) for change in after.feed(batch(hour * HOUR, x=True))]
         assert abs(told[-1].at / HOUR - at) <= 1
+    due = engine({"r": rule("usage", hours=5 * HOUR)}, "d/x")
+    for hour in range(6):
+        due.feed(batch(hour * HOUR, x=True))
+    longer = engine({"r": rule("usage", hours=500 * HOUR)}, "d/x", now=5 * HOUR)
+    longer.restore(due.state())
+    assert [change.phase.value for change in longer.feed(batch(5 * HOUR + 60, x=True))] == ["closed"]
 
 
 def test_no_value_is_no_running() -> None:
