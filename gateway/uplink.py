@@ -55,6 +55,8 @@ ACK_TIMEOUT = 60.0  # s without any acknowledgement while some are due
 FAREWELL = 1.5  # s for the last words, and
 HANG_UP = 0.5  # s for the last packet
 DISK_PAUSE = 10.0  # s until a full disk is tried again
+LARGEST = 2**18  # bytes of a packet that the broker may send
+PUBACK = 0x40
 STATE_SPACING = 60.0  # s between two states at least: 0.6 kB each
 TRIES = 5  # for a moment that the broker refuses without saying why
 ENVELOPE = 80  # bytes of a packet besides topic and payload, at most
@@ -336,6 +338,9 @@ class _Link(aiomqtt.Client):
         self, config: model.Uplink, client_id: str, sock: socket.socket, wake: asyncio.Event, will: aiomqtt.Will | None
     ) -> None:
         modern = config.protocol == "5"
+        limits = Properties(PacketTypes.CONNECT) if modern else None  # type: ignore[no-untyped-call]
+        if limits:
+            limits.MaximumPacketSize = LARGEST
         super().__init__(
             config.host,
             config.port,
@@ -349,7 +354,11 @@ class _Link(aiomqtt.Client):
             will=will,
             logger=_silent,
             max_inflight_messages=WINDOW,  # never fewer than ours: paho would keep the rest in a queue of its own
+            max_queued_incoming_messages=1 if will else 0,  # who has a last will sends, and is sent nothing that it asked for
+            properties=limits,
         )
+        self._receive = self._client._sock_recv  # noqa: SLF001
+        self._client._sock_recv = self._receive_some  # type: ignore[method-assign]  # noqa: SLF001
         self._client._create_socket_connection = lambda: sock  # type: ignore[method-assign]  # noqa: SLF001
         self._disconnected.add_done_callback(self._gone)
         self._sock = sock
@@ -458,6 +467,12 @@ class _Link(aiomqtt.Client):
 
     # ------------------------------------------------------------ what paho tells, on the loop
 
+    def _receive_some(self, bufsize: int) -> bytes:
+        """Called with what is missing of a packet; paho would keep one of 256 MiB in memory."""
+        if bufsize > LARGEST:
+            raise ValueError(f"a packet of {bufsize} bytes")
+        return self._receive(bufsize)
+
     def _on_connect(
         self, client: Paho, userdata: Any, flags: ConnectFlags, reason_code: ReasonCode, properties: Properties | None = None
     ) -> None:
@@ -468,6 +483,9 @@ class _Link(aiomqtt.Client):
 
     def _on_publish(self, client: Paho, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties) -> None:
         super()._on_publish(client, userdata, mid, reason_code, properties)
+        if client._in_packet["command"] & 0xF0 != PUBACK:  # noqa: SLF001  (paho takes those of QoS 2 for the same)
+            self._lose(_nonsense())
+            return
         seq, _ = self.in_flight.pop(mid, (None, 0.0))
         code = reason_code.value
         if seq is not None and code in REFUSED:
@@ -497,7 +515,7 @@ class _Link(aiomqtt.Client):
     def _gone(self, ended: asyncio.Future[None]) -> None:
         """What paho cannot read ends here, and not in `_on_disconnect`."""
         if ended.exception():
-            self._lose(UplinkFault("what the broker says makes no sense", "is it a broker, and does it speak this `protocol`?"))
+            self._lose(_nonsense())
 
     def _lose(self, fault: UplinkFault) -> None:
         self._fault = self._fault or fault
@@ -528,6 +546,10 @@ class _Link(aiomqtt.Client):
                 "is the port right, does it want TLS, or a certificate of this hub?",
             )
         return UplinkFault("the connection was lost")
+
+
+def _nonsense() -> UplinkFault:
+    return UplinkFault("what the broker says makes no sense", "is it a broker, and does it speak this `protocol`?")
 
 
 def _refusal(reason: ReasonCode) -> UplinkFault:

@@ -76,7 +76,7 @@ def work(path: Path, seed: int, number: int, synchronous: str) -> None:
             store.execute(f"PRAGMA synchronous = {synchronous}")
             outbox = Outbox(store, max_rows=MAX_ROWS)
         elif what:
-            outbox.ack(what, refused=kind == "refuse")
+            outbox.ack(what, refused="no" if kind == "refuse" else "")
         os.write(1, b"%d\n" % done)
 
 

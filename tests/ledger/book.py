@@ -122,6 +122,11 @@ class Book:
         """Moments so far, repeats not counted."""
         return len(self._arrivals)
 
+    @property
+    def promised(self) -> int:
+        """Moments that the hub has made so far."""
+        return len(self._promised)
+
     def missing(self) -> set[Key]:
         """Promised, and not there yet; what was exposed to damage may never come."""
         return self._promised.keys() - self._there - self._hidden_keys

@@ -21,6 +21,8 @@ state = "{state}"
 [uplink]
 url = "mqtt://127.0.0.1:{mqtt}"
 keep_alive = "5 s"
+retry_first = "{retry} s"
+retry_longest = "{longest} s"
 [bus.line]
 driver = "modbus-tcp"
 host = "127.0.0.1"
@@ -83,9 +85,9 @@ class Machines:
             machine.stopped = True
         return next(self._numbers) - 1
 
-    def config(self, *, state: object, mqtt: int, every: float) -> str:
-        """Of a hub that reads them all."""
-        text = CONFIG.format(state=state, mqtt=mqtt, modbus=self.wire.port)
+    def config(self, *, state: object, mqtt: int, every: float, retry: float = 0.1, longest: float = 0.1) -> str:
+        """Of a hub that reads them all every so many seconds. retry, longest: of the pauses before it connects again."""
+        text = CONFIG.format(state=state, mqtt=mqtt, modbus=self.wire.port, retry=retry, longest=longest)
         text += "".join(DEVICE.format(unit=unit, every=every) for unit in self.machines)
         for turn, severity in enumerate(SEVERITIES):
             points = [f"machine-{unit}/level" for unit in self.machines if unit % len(SEVERITIES) == turn]

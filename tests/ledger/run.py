@@ -78,7 +78,9 @@ class Run:
             self._link = await stack.enter_async_context(BadLink(self._broker.port))
             self._disk = await stack.enter_async_context(Disk(self._folder / "state"))
             config = self._folder / "hub.toml"
-            config.write_text(self._machines.config(state=self._disk.folder, mqtt=self._link.port, every=EVERY))
+            config.write_text(
+                self._machines.config(state=self._disk.folder, mqtt=self._link.port, every=EVERY, retry=0.5, longest=8.0)
+            )
             self._hub = Hub(config, self._disk, self._book.journal)
             stack.push_async_callback(self._hub.end, signal.SIGKILL)
             self._broker_lock, self._link_lock, self._disk_lock = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()

@@ -13,11 +13,11 @@ NEVER = float("inf")
 class BadLink:
     """`async with BadLink(target_port) as link:`; clients connect to `link.port`, which stays the same. Well until told otherwise.
 
-    connections: how many there were so far.
+    connections: how many there were so far. target: the port behind it, for the connections to come.
     """
 
     def __init__(self, target: int) -> None:
-        self._target = target
+        self.target = target
         self._server: asyncio.Server | None = None
         self._passing: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._silent = False
@@ -78,7 +78,7 @@ class BadLink:
                     while await near.read(PIECE):
                         pass
                     return
-                far, out = await asyncio.open_connection("127.0.0.1", self._target)
+                far, out = await asyncio.open_connection("127.0.0.1", self.target)
                 pumps = [asyncio.ensure_future(self._pump(near, out)), asyncio.ensure_future(self._pump(far, back))]
                 await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
                 for pump in pumps:

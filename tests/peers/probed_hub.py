@@ -12,7 +12,7 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from gateway import agent, log, uplink
+from gateway import agent, backoff, log
 from gateway.clock import SystemClock
 
 from bench import processes
@@ -52,7 +52,7 @@ def look() -> dict[str, object]:
 
 
 async def main() -> None:
-    uplink.FIRST_PAUSE, uplink.LONGEST_PAUSE = 0.01, 0.05
+    backoff.FIRST_HOLD = backoff.LONGEST_HOLD = 0.1
     agent.SAVING = 0.5
     agent.SystemClock = LeapingClock
     log.set_up()
