@@ -22,6 +22,7 @@ import structlog
 import drivers
 from drivers.contract import Batch
 from gateway import __version__, moments
+from gateway.clerk import Clerk
 from gateway.clock import Clock, SystemClock, wall_time, week_time
 from gateway.config import ConfigError, load
 from gateway.config.model import Config
@@ -31,13 +32,13 @@ from gateway.diagnosis.causes import unknown
 from gateway.diagnosis.contract import Change
 from gateway.diagnosis.engine import Engine
 from gateway.health import LOOK, Health
-from gateway.outbox import Outbox
 from gateway.polling import Poller, Schedule
 from gateway.saved_state import SavedState, Stamp
 from gateway.service.desk import Desk
 from gateway.store import DiskFullError, Store, StoreError
 from gateway.uplink import Uplink
 from gateway.watchdog import Notifier, Pulse
+from gateway.wear import Wear
 
 log = structlog.get_logger("hub")
 
@@ -70,7 +71,9 @@ class Hub:
         self.pulse = Pulse()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._store = store
-        self.outbox = Outbox(store)
+        self.clerk = Clerk(config, store, clock)
+        self.outbox = self.clerk.outbox
+        self._wear = Wear(store, clock.now)
         self._desk = Desk(config, store, clock, self._facts)
         self._saved = SavedState(store)
         self.engine = self._engine(config)
@@ -153,7 +156,14 @@ class Hub:
         if self._config.uplink is None:
             log.warning("no uplink: moments stay on the hub", hint="add [uplink] to the config")
             return
-        self._uplink = Uplink(self._config.uplink, self._config.hub.id, self._clock, random=random.random, vitals=self._vitals)
+        self._uplink = Uplink(
+            self._config.uplink,
+            self._config.hub.id,
+            self._clock,
+            random=random.random,
+            vitals=self._vitals,
+            account=lambda: self.clerk.account(self._desk),
+        )
         self._start("uplink", self._uplink.run(self.outbox, self._thread, self._mail))
 
     async def _watch_health(self) -> None:
@@ -193,6 +203,8 @@ class Hub:
         changes = self.engine.tick(self._clock.now())
         if changes:
             self._hand_over(changes)
+        if self.clerk.is_due():
+            self._news.set()
         self._set_alarm()
 
     def _hand_over(self, changes: Sequence[Change]) -> None:
@@ -208,10 +220,11 @@ class Hub:
             await self._news.wait()
             self._news.clear()
             try:
+                dropped = self.dropped
                 await self._file()
                 if full:
                     full = False
-                    log.info("the disk has space again", dropped=self.dropped)
+                    log.info("the disk has space again", dropped=dropped)
             except DiskFullError as error:
                 if not full:
                     full = True
@@ -223,13 +236,15 @@ class Hub:
         """Store what waits, as one commit; what could not be stored waits on."""
         async with self._filing:
             changes, self._waiting = self._waiting, []
-            if not changes:
+            missed, self.dropped = self.dropped, 0
+            if not (changes or missed or self.clerk.is_due()):
                 return
             state = self.engine.state(history=False, calm=False)
             try:
-                made = await self._in_thread(self._write, changes, state, Stamp.now(self._clock))
+                made = await self._in_thread(self._write, changes, missed, state, Stamp.now(self._clock))
             except BaseException:
                 self._waiting[:0] = changes
+                self.dropped += missed
                 raise
         self._mail.set()
         for moment in made:
@@ -237,12 +252,11 @@ class Hub:
             if self._audience:
                 self._audience.moment(moment)
 
-    def _write(self, changes: Sequence[Change], state: dict[str, Any], stamp: Stamp) -> list[moments.Moment]:
+    def _write(self, changes: Sequence[Change], missed: int, state: dict[str, Any], stamp: Stamp) -> list[moments.Moment]:
         """The moments, their case numbers and the episodes that they are about, all or none: so nothing is told twice."""
         try:
             with self._store.transaction():
-                made = [self._desk.moment(change) for change in changes]
-                self.outbox.put(*made)
+                made = self.clerk.file(self._desk, changes, missed)
                 self._saved.save(state, stamp)
         except StoreError:
             self._saved.distrust()
@@ -295,10 +309,13 @@ class Hub:
 
     def _vitals(self) -> Mapping[str, Any]:
         states = [state for poller in self.pollers.values() for state in poller.states().values()]
+        worn = self._wear.day()
         return {
             "version": __version__,
             "clock": self._facts().clock,
+            "config": self._config.digest,
             "devices": {state: states.count(state) for state in sorted(set(states)) if state},
+            "wear": worn._asdict() if worn else None,
         }
 
     async def _feed_watchdog(self, notifier: Notifier) -> None:
@@ -341,6 +358,7 @@ class Hub:
             self.engine = engine
             self._hand_over(ended)
         self._desk = Desk(config, self._store, self._clock, self._facts)
+        self.clerk.adopt(config)
         if old.uplink != config.uplink:
             if old.uplink:
                 await self._end("uplink")

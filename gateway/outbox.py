@@ -26,7 +26,7 @@ from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
 from gateway.moments import CLASSES, Class, Moment, from_wire, numbered, rank, to_wire
-from gateway.store import DiskFullError, Store
+from gateway.store import SET_ASIDE, DiskFullError, Store
 
 MAX_BYTES = 64 * 2**20
 MAX_ROWS = 100_000
@@ -274,6 +274,8 @@ class Outbox:
         self._store.execute("UPDATE tally SET rows = rows + ?, bytes = bytes + ?", (len(rows), sum(len(wire) for *_, wire in rows)))
         self._store.execute_many("INSERT OR REPLACE INTO dropped VALUES (?, ?, ?)", counts)
         self._store.salvaged()
+        why = self._store.recall(SET_ASIDE)
+        self._store.remember(SET_ASIDE, f"{why}; of the moments that waited in it {len(rows)} could be saved")
         return len(rows)
 
 

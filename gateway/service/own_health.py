@@ -81,12 +81,12 @@ def dropped(untold: Mapping[str, int]) -> Notice:
     )
 
 
-def begun_anew(why: str, salvaged: int) -> Notice:
-    """The store was damaged; `why` says how, and where the old file is."""
+def begun_anew(why: str) -> Notice:
+    """The store was damaged; `why` says how, where the old file is and what could be saved."""
     return Notice(
         about="store",
         phase=Phase.CLOSED,
-        says=f"The hub's store was damaged and begun anew. {_moments(salvaged)} that waited could be saved; numbers begin again.",
+        says="The hub's store was damaged and begun anew; numbers begin again.",
         because=why,
         advice=(CHECK_DISK,),
         how="begun anew",

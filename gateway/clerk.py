@@ -1,0 +1,82 @@
+"""The clerk: puts what is to be told into the outbox, within the ceilings, and what the hub has to say of itself with it.
+
+Promises
+- A step of an episode, its case number, the counts of the ceilings and its moment are stored together or not at all.
+- What was dropped, folded or lost to a damaged disk is told once, by a moment whose storing is also the note that it was told.
+
+Synchronous, in the thread of the store.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.clock import Clock
+from gateway.config import model
+from gateway.diagnosis.contract import Change
+from gateway.lifetime import Lifetime
+from gateway.moments import Moment
+from gateway.outbox import Outbox
+from gateway.service import own_health
+from gateway.service.ceilings import Ceilings
+from gateway.service.desk import Desk
+from gateway.store import SET_ASIDE, Store
+
+
+class Clerk:
+    """The way from the desk to the outbox of one store."""
+
+    def __init__(self, config: model.Config, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._lifetime = Lifetime(store, clock)
+        self._ceilings = Ceilings(store, config.limits)
+        self.outbox = Outbox(store, **_bounds(config.outbox), now=self._lifetime.now)
+
+    def adopt(self, config: model.Config) -> None:
+        """Go by another config from now on."""
+        self._ceilings.limits = config.limits
+        self.outbox.bound(**_bounds(config.outbox))
+
+    def is_due(self) -> bool:
+        """Whether something waits to be told though nothing has happened: what was folded in an hour that is over."""
+        return self._lifetime.now() >= self._ceilings.due
+
+    def file(self, desk: Desk, changes: Sequence[Change], missed: int = 0) -> list[Moment]:
+        """Store the moments about these changes, and return those that will be told. Raises StoreError; then nothing has changed.
+
+        missed: changes that were lost before they got here, for want of a disk.
+        """
+        with self._store.transaction():
+            now = self._lifetime.now()
+            admitted = self._ceilings.admit([desk.moment(change) for change in changes], now)
+            notices = [own_health.told(notice, desk, self._clock.now()) for notice in admitted.notices]
+            made = [*admitted.moments, *notices]
+            if made or missed:
+                self.outbox.put(*made, missed=missed)
+                self._lifetime.save()
+        return made
+
+    def account(self, desk: Desk) -> list[Moment]:
+        """Store moments about what the hub could not keep or send and has not told yet; returns them."""
+        with self._store.transaction():
+            made = []
+            why = self._store.recall(SET_ASIDE)
+            if why and (moment := self._own(desk, own_health.begun_anew(why))):
+                self._store.remember(SET_ASIDE, "")
+                self.outbox.put(moment)
+                made.append(moment)
+            untold = self.outbox.stats().untold
+            if untold and (moment := self._own(desk, own_health.dropped(untold))):
+                self.outbox.put(moment, tells=untold)
+                made.append(moment)
+        return made
+
+    def _own(self, desk: Desk, notice: own_health.Notice) -> Moment | None:
+        moment = own_health.told(notice, desk, self._clock.now())
+        return moment if self._ceilings.admit_own(moment, self._lifetime.now()) else None
+
+
+def _bounds(keys: model.Outbox) -> Mapping[str, Any]:
+    """As `Outbox` takes them."""
+    keep = {"critical": keys.keep.critical, "warning": keys.keep.warning, "info": keys.keep.info, "digest": keys.keep.digest}
+    return {"max_bytes": int(keys.max_mib * 2**20), "max_rows": keys.max_moments, "keep": keep}
