@@ -285,7 +285,9 @@ class OutboxIsAList(RuleBasedStateMachine):
     )
     def put(self, made):
         made = [moment(case, severity=severity, phase=phase, says="x" * length) for case, severity, phase, length in made]
-        seqs = self.outbox.put(*made)
+        self.stored(made, self.outbox.put(*made))
+
+    def stored(self, made, seqs):
         assert seqs == list(range(self.seq + 1, self.seq + 1 + len(made)))
         self.seq += len(made)
         self.expire()
@@ -347,6 +349,31 @@ class OutboxIsAList(RuleBasedStateMachine):
         self.store.close()
         self.open()
 
+    @precondition(lambda self: self.seq)
+    @rule()
+    def kill(self):
+        """The process is gone, and its files are as they lie there."""
+        left = self.path
+        self.path = left.with_name(f"{next(self.names)}.db")
+        for suffix in ("", "-wal"):
+            Path(f"{self.path}{suffix}").write_bytes(Path(f"{left}{suffix}").read_bytes())
+        self.store.close()
+        self.open()
+
+    @rule(room=st.integers(0, 12))
+    def full(self, room):
+        """A disk with room for so many pages takes all of it or nothing; then there is space again."""
+        (pages,) = self.store.execute("PRAGMA page_count").fetchone()
+        self.store.execute(f"PRAGMA max_page_count = {pages + room}")
+        made = [moment(case, says="x" * 2000) for case in range(3)]
+        try:
+            seqs = self.outbox.put(*made)
+        except DiskFullError:
+            self.expiry = max(self.expiry, self.outbox._expiry)
+        else:
+            self.stored(made, seqs)
+        self.store.execute("PRAGMA max_page_count = 1000000000")
+
     @rule()
     def fail(self):
         """A transaction that fails leaves no trace."""
@@ -370,7 +397,7 @@ class OutboxIsAList(RuleBasedStateMachine):
             self.store.close()
 
 
-def test_the_outbox_equals_a_plain_list_under_random_put_peek_ack_and_reopen(tmp_path):
+def test_the_outbox_equals_a_plain_list_under_random_put_peek_ack_reopen_kill_full_and_expire(tmp_path):
     import itertools
 
     from hypothesis.stateful import run_state_machine_as_test
