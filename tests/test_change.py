@@ -141,7 +141,9 @@ def test_a_restart_within_the_comparison_changes_nothing() -> None:
     assert [change.says for change in told] == [change.says for change in story(100.0, 80.0)]
 
 
-@pytest.mark.parametrize(("keys", "key"), [({"lasting": 5.0}, "lasting"), ({"least": Quantity(0, "")}, "least")])
+@pytest.mark.parametrize(
+    ("keys", "key"), [({"lasting": 5.0}, "lasting"), ({"least": Quantity(0, "")}, "least"), ({"event": ("vist",)}, "event")]
+)
 def test_keys_that_make_no_sense_are_told(keys: dict[str, object], key: str) -> None:
     """Each mistake names its key."""
     with pytest.raises(KeyMistake) as caught:

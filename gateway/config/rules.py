@@ -132,6 +132,8 @@ class Rules:
         else:
             watched = self._check_references(good, raw, at, kind.fits)
             self._check_amounts(good, known, watched, at)
+            for key in getattr(kind, "GLOBS", ()):
+                self._check_globs(good, raw, (*at, key))
         made: RuleKeys | None = known.build(good, bad, raw, at, self._findings)[0]
         if made and hasattr(kind, "unfit") and self._findings.whole and not any(map(self._points.may_match, made.on)):
             why = kind.unfit(made, (point for glob in made.on for point in self._points.matching(glob)))
@@ -180,6 +182,13 @@ class Rules:
             key, *below = mistake.path
             here = (*at, key, *(below if isinstance(raw.get(str(key)), list) else ()))
             self._findings.add(here, mistake.found, mistake.expected, mistake.suggestion, offset=mistake.offset)
+
+    def _check_globs(self, good: Mapping[str, Any], raw: Mapping[str, Any], at: Path) -> None:
+        """That the points are there which a key beside `on` names; what has no slash is no point."""
+        key = str(at[-1])
+        for number, glob in enumerate(good.get(key, ())):
+            if "/" in glob and not self._points.matching(glob):
+                self._tell_no_match(glob, (*at, number) if isinstance(raw[key], list) else at)
 
     def _check_references(
         self, good: Mapping[str, Any], raw: Mapping[str, Any], at: Path, fits: Callable[[PointInfo], str | None] = lambda _: None

@@ -28,6 +28,7 @@ def load_kind(name: str) -> ModuleType:
     - `Keys`: what a technician may write, a subclass of `RuleKeys`;
     - `fits(point) -> str | None`: why the kind can do nothing with a point, None where it can;
     - `watches(rule, points, to_unit) -> Iterator[Watch]`: its watches, of all the points there are;
+    - perhaps `GLOBS`: the keys beside `on` that name points, which must be there;
     - perhaps `unfit(keys, points) -> str | None`: why a rule can do nothing with the points that it is written for together;
     - perhaps `mistakes(written, points, to_unit) -> Iterator[Mistake]`: all that is wrong with what is `written` in a rule, key by
       key, about any of the points there are. Then `on` and all that it says of points is the kind's own business.

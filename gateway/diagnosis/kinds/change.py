@@ -39,6 +39,12 @@ SPREADS = 2.0  # median absolute deviations that the medians must lie apart
 BACK = 3  # days in a row as before
 PATIENCE = 3  # times the days asked for; if they have not come by then, it is left
 
+EVENTS = ("visit", "remedy", "service")
+"""What can be noted of a device (`Engine.note`)."""
+
+GLOBS = ("event",)
+"""Keys that name points; see `diagnosis.load_kind`."""
+
 
 class Keys(RuleKeys, frozen=True, kw_only=True):
     """`[rule.NAME]` with kind = "change"."""
@@ -58,6 +64,9 @@ class Keys(RuleKeys, frozen=True, kw_only=True):
         super().__post_init__()
         if self.lasting is not None:
             raise KeyMistake("lasting", "a second time to wait", "only days")
+        for event in self.event:
+            if "/" not in event and event not in EVENTS:
+                raise KeyMistake("event", f'"{event}"', f'a point as "*/firmware", or one of {", ".join(EVENTS)}')
         if self.least is not None and self.least.value <= 0:
             raise KeyMistake("least", f"{self.least.value:g}", "a difference greater than 0")
 
