@@ -17,7 +17,7 @@ from gateway.diagnosis import load_kind
 from gateway.diagnosis.contract import Change, Phase
 from gateway.diagnosis.engine import Engine
 from gateway.diagnosis.learning import History, UnlearnableError, learn
-from gateway.diagnosis.life import Axes, LifeModel, decode, solve
+from gateway.diagnosis.life import Axes, Life, LifeModel, decode, solve
 
 DAY = 86400.0
 NAMES = ("heat", "hum", "load", "rattle", "constant")
@@ -109,6 +109,9 @@ def test_a_point_without_a_value_or_with_spikes_is_left_out():
         elif chance.random() < 0.05:
             row[chance.randrange(4)] = 1e6
         poor.feed(Batch("p", each.at, NAMES, tuple(row)))
+    (head,) = (watch for watch in poor._watches if watch.eyes)
+    assert head.read == history.times[-1]
+    assert not head.fresh, "a row is whole without the point that has no value"
     forecasts = [subject.forecasts(history.life)[0].forecast for subject in (plain, poor)]
     assert abs(forecasts[0].in_s - forecasts[1].in_s) < 4 * DAY
 
@@ -122,6 +125,17 @@ def test_points_of_one_unit_may_come_in_batches_of_their_own():
         apart.feed(Batch("p", each.at - 8.0, NAMES[:2], each.values[:2]))
         apart.feed(Batch("p", each.at, NAMES[2:], each.values[2:]))
     assert together.forecasts(history.life)[0].forecast == apart.forecasts(history.life)[0].forecast
+
+
+def test_a_point_that_is_never_read_is_not_waited_for():
+    """The next row ends the one before."""
+    history = unit(102)
+    subject = watching()
+    told = []
+    for each in batches(history):
+        told += subject.feed(Batch("p", each.at, NAMES[1:], each.values[1:]))
+    assert told
+    assert abs(told[0].at + told[0].forecast.in_s - history.life) < 12 * DAY
 
 
 def test_readings_that_come_much_faster_than_in_the_histories_are_thinned():
@@ -194,6 +208,7 @@ def test_an_estimate_is_never_below_zero_nor_outside_its_interval():
         left = model.remaining([size] * width)
         low, high = model.between(left)
         assert 0.0 <= low <= left <= high < math.inf
+    assert model.remaining([1e12] * width) == model.remaining(model.high)
 
 
 def test_the_model_of_turbofans_is_shipped_and_reads():
@@ -226,6 +241,23 @@ def test_scaling_time_or_a_point_changes_nothing_but_the_units():
     mine = decode(model_text())
     assert model.made_from.held_out_rmse_s * 24 == pytest.approx(mine.made_from.held_out_rmse_s, rel=0.01)
     assert model.interval[3][1:] == pytest.approx(mine.interval[3][1:], rel=0.01)
+
+
+@pytest.mark.parametrize("first", [50, 60, 70])
+def test_what_is_said_of_a_model_does_not_flatter_it(first):
+    """The error that is told of a model from few units is no less than on units that it has not seen."""
+    model = decode(written(learn([unit(seed) for seed in range(first, first + 10)], NAMES, "pump")))
+    squares = []
+    for seed in range(300, 315):
+        history = unit(seed)
+        life, errors = Life(model), []
+        for at, row in zip(history.times, history.rows, strict=True):
+            left = life.add(at, row[:4])
+            if history.life - at <= 1.1 * model.cap_s and at > 0.15 * model.cap_s:
+                errors.append((left.left_s - (history.life - at)) ** 2)
+        squares.append(sum(errors) / len(errors))
+    true = math.sqrt(sum(squares) / len(squares))
+    assert 0.95 * true < model.made_from.held_out_rmse_s < 2 * true
 
 
 def test_too_few_histories_and_histories_without_wear_are_refused():
