@@ -11,3 +11,19 @@ settings.load_profile("canary")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-golden", action="store_true", help="write what the golden stories tell now as what they must tell")
     parser.addoption("--soak", type=int, default=1, metavar="N", help="make the soak N times as long")
+
+
+TALKS_TO_PEERS = {
+    "test_ble", "test_ble_bluez", "test_broker", "test_modbus", "test_modbus_refusals", "test_outbox", "test_ports",
+    "test_serial_line", "test_uplink", "test_uplink_tls",
+}  # fmt: skip
+LIVES_LONG = {"test_anomaly", "test_drift", "test_learn", "test_life", "test_trend", "test_trend_properties", "test_golden"}
+"""Modules with real peers, and those that let months pass: for `make test`, not for every save."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make quick` leaves out what is slow, and properties, which try many examples."""
+    for item in items:
+        if item.path.stem in TALKS_TO_PEERS | LIVES_LONG or item.get_closest_marker("hypothesis"):
+            item.add_marker(pytest.mark.slow)
