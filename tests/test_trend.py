@@ -219,6 +219,19 @@ def test_readings_that_come_fast_cost_next_to_nothing():
     assert 60 < looks < 150
 
 
+@pytest.mark.parametrize("shift", [-1048576.0, 1048576.0])
+def test_samples_go_on_after_a_reboot(shift):
+    """The hub's times start over; which readings are taken of those that come fast does not change."""
+    chance = random.Random(4)
+    readings = every(1.0, [100 - n / 300 + chance.gauss(0, 1) for n in range(9000)])
+    whole = Story(trend(lead=7200.0)).read(readings)
+    before, after = Story(trend(lead=7200.0)).read(readings[:5001]), Story(trend(lead=7200.0), now=shift)
+    after.engine.restore(before.engine.state(), shift=shift)
+    after.read([(at + shift, value) for at, value in readings[5001:]])
+    mine, other = (story.engine.forecasts(at)[0].forecast for story, at in ((whole, 9000.0), (after, 9000.0 + shift)))
+    assert mine == pytest.approx(other, rel=1e-9)
+
+
 @pytest.mark.parametrize(
     ("keys", "where"),
     [
