@@ -218,7 +218,7 @@ class Duration(Shape):
         return seconds
 
 
-Sort = Literal["level", "difference", "rate"]
+Sort = Literal["level", "difference", "margin", "rate"]
 
 
 class Amount(Shape):
@@ -228,7 +228,7 @@ class Amount(Shape):
 
     def __init__(self, sort: Sort) -> None:
         self.sort: Sort = sort
-        self._example = {"level": "-15 °C", "difference": "0.5 °C", "rate": "2 °C/min"}[sort]
+        self._example = {"level": "-15 °C", "difference": "0.5 °C", "margin": "5 %", "rate": "2 °C/min"}[sort]
         self.expected = f'a number with its unit such as "{self._example}"'
 
     def _read(self, value: Any) -> Quantity:

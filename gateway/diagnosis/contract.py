@@ -42,6 +42,9 @@ class Quantity(NamedTuple):
 Difference = Annotated[Quantity, Meta(extra={"quantity": "difference"})]
 """A Quantity that is the distance between two values of the point, so that no zero of a scale matters: "0.5 °C" is "0.9 °F"."""
 
+Margin = Annotated[Quantity, Meta(extra={"quantity": "margin"})]
+"""A Difference; or, in %, a share of the value that it is a difference from."""
+
 Rate = Annotated[Quantity, Meta(extra={"quantity": "rate"})]
 """A Quantity that is a change per time: "2 °C/min". A key of type plain Quantity is a level of the point itself."""
 
