@@ -25,8 +25,8 @@ EXAMPLE = tomli.loads((FOLDER / "hub.toml").read_text())
 def test_the_example_has_no_mistake_and_shows_every_kind_of_bus_and_rule():
     config = load(FOLDER / "hub.toml", resolve_secrets=False)
     assert {bus.common.driver for bus in config.buses.values()} == {"modbus-rtu", "modbus-tcp", "serial", "ble"}
-    assert {rule.kind for rule in config.rules.values()} >= {"threshold", "rate", "stuck", "silent"}
-    assert check_file(FOLDER / "hub.toml").endswith("and 5 rules")
+    assert {rule.kind for rule in config.rules.values()} >= {"threshold", "rate", "stuck", "silent", "when"}
+    assert check_file(FOLDER / "hub.toml").endswith("and 6 rules")
 
 
 def test_the_example_explains_its_tables_and_keys_where_they_stand():

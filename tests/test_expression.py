@@ -1,6 +1,8 @@
 """Conditions as a technician writes them: what they mean, and what is told of those that mean nothing."""
 
 import itertools
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +10,8 @@ from rules_of import point
 
 from drivers.contract import Value
 from gateway.config.units import convert
-from gateway.diagnosis.expression import Expression, ExpressionError, Scope, parse
+from gateway.diagnosis import expression
+from gateway.diagnosis.expression import Expression, ExpressionError, Scope, parse, read
 from gateway.diagnosis.watch import ANYTHING, NEVER, NOTHING
 
 POINTS = [
@@ -421,3 +424,15 @@ def test_the_error_reads_as_one_line() -> None:
     """For whoever has no better place for it."""
     with pytest.raises(ExpressionError, match=r'^at character 3: "&&"; at character 6: no point is called "zzz"$'):
         condition("x && zzz")
+
+
+def test_what_the_pages_show_is_a_condition() -> None:
+    """The examples of the grammar, and those of the config's page."""
+    page = (Path(__file__).parent.parent / "config" / "README.md").read_text("utf-8")
+    rows = [line.partition(" | ")[0] for line in page.partition("## Conditions")[2].partition("## ")[0].splitlines()]
+    shown = [text for row in rows if row.startswith("| `") for text in re.findall("`([^`]+)`", row)]
+    assert len(shown) > 20
+    assert not [text for text in shown if read(text).mistakes and not text.startswith("<")]
+    indented = [line.strip() for line in (expression.__doc__ or "").splitlines() if line.startswith("    ") and " = " not in line]
+    assert len(indented) == 3
+    assert not [text for text in indented if read(text).mistakes]
