@@ -22,8 +22,8 @@ LIVES_LONG = {"test_anomaly", "test_drift", "test_learn", "test_life", "test_tre
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """`make quick` leaves out what is slow, and properties, which try many examples."""
     for item in items:
-        if item.path.stem in TALKS_TO_PEERS | LIVES_LONG or item.get_closest_marker("hypothesis"):
+        if item.path.stem in TALKS_TO_PEERS | LIVES_LONG or getattr(item.obj, "is_hypothesis_test", False):
             item.add_marker(pytest.mark.slow)
