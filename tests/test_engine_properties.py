@@ -23,6 +23,10 @@ RULES: dict[str, RuleKeys] = {
     "nearly-stuck": rule("stuck", "*/a", lasting=8.0, tolerance=1),
     "jump": rule("rate", "*/?", rises=4, falls=6, within=4.0),
     "slide": rule("rate", "*/a", falls=2.5, within=16.0, lasting=2.0),
+    "both": rule("when", "d", condition="a > 5 and not b > 3"),
+    "either-for": rule("when", "?", condition="a > 5 for 3 s or e/b - b > 4", lasting=2.0, clear_lasting=1.0),
+    "mean": rule("when", "d", condition="avg(a, 8 s) > 4 or changed(e/t, 4 s) and state == 'well'"),
+    "odd-one": rule("compare", "*/?", least=Quantity(3.0, ""), within=4.0, siblings=2, lasting=2.0, clear_lasting=2.0),
 }
 POINTS = [point("d/a"), point("d/b"), point("d/state", type="text"), point("e/a"), point("e/b"), point("e/t", type="text")]
 SHAPES = [("d", ("a", "b")), ("d", ("a",)), ("d", ("state",)), ("e", ("a", "b", "t")), ("e", ("b",))]
@@ -211,8 +215,8 @@ def test_an_episode_is_opened_before_it_closes_and_has_its_own_name(events: Even
 
 @given(wild)
 def test_no_value_neither_opens_nor_closes(events: Events) -> None:
-    """A reading without a value is the business of `silent` alone."""
-    rules = {name: keys for name, keys in RULES.items() if keys.kind != "silent"}
+    """A reading without a value is the business of `silent`; and of a condition that its other points decide."""
+    rules = {name: keys for name, keys in RULES.items() if keys.kind not in {"silent", "when"}}
     subject = engine(rules, *POINTS)
     at = 0.0
     for dt, said in events:
