@@ -11,7 +11,7 @@ from gateway.diagnosis.engine import Engine
 
 
 def rule(kind: str, on: str = "*/*", **keys: Any) -> RuleKeys:
-    """A rule that folds nothing, if not told otherwise; a plain number is a quantity in the point's own unit where the key is one."""
+    """A rule that folds nothing, if not told otherwise; a plain number stands for a quantity in the point's own unit."""
     quantities = {"above", "below", "clear", "worse", "rises", "falls", "tolerance"}
     given = {key: Quantity(float(value), "") if key in quantities and not isinstance(value, Quantity) else value
              for key, value in keys.items()}  # fmt: skip
