@@ -23,6 +23,10 @@ url = "mqtt://127.0.0.1:{mqtt}"
 keep_alive = "5 s"
 retry_first = "{retry} s"
 retry_longest = "{longest} s"
+[limits]
+moments_per_day = 100_000
+kib_per_day = 1_000_000
+moments_per_rule_and_hour = 10_000
 [bus.line]
 driver = "modbus-tcp"
 host = "127.0.0.1"
@@ -36,9 +40,9 @@ every = "{every} s"
 points.level = {{ input = 0, type = "int32" }}
 """
 RULE = """
-[rule.{severity}]
+[rule.machine-{unit}]
 kind = "threshold"
-on = {points}
+on = ["machine-{unit}/level"]
 above = {above}
 worse = {worse}
 severity = "{severity}"
@@ -88,8 +92,7 @@ class Machines:
     def config(self, *, state: object, mqtt: int, every: float, retry: float = 0.1, longest: float = 0.1) -> str:
         """Of a hub that reads them all every so many seconds. retry, longest: of the pauses before it connects again."""
         text = CONFIG.format(state=state, mqtt=mqtt, modbus=self.wire.port, retry=retry, longest=longest)
-        text += "".join(DEVICE.format(unit=unit, every=every) for unit in self.machines)
-        for turn, severity in enumerate(SEVERITIES):
-            points = [f"machine-{unit}/level" for unit in self.machines if unit % len(SEVERITIES) == turn]
-            text += RULE.format(severity=severity, points=points, above=STEP, worse=2 * STEP)
+        for unit in self.machines:
+            text += DEVICE.format(unit=unit, every=every)
+            text += RULE.format(unit=unit, above=STEP, worse=2 * STEP, severity=SEVERITIES[unit % len(SEVERITIES)])
         return text

@@ -19,7 +19,7 @@ from peers.mosquitto import Mosquitto
 from peers.subscriber import subscribe
 
 MACHINES = 10
-EVERY = 1.0  # s between two readings of a machine
+READINGS = 12_000  # at most: each machine is read once a second, and less often in a run of more than 20 minutes
 SAMPLES = 60
 DRAIN = 120.0  # s that the hub has in the end to deliver what it has
 QUIET = 2.0  # s without anything new: it has delivered
@@ -78,8 +78,9 @@ class Run:
             self._link = await stack.enter_async_context(BadLink(self._broker.port))
             self._disk = await stack.enter_async_context(Disk(self._folder / "state"))
             config = self._folder / "hub.toml"
+            every = max(1.0, self._seconds * MACHINES / READINGS)
             config.write_text(
-                self._machines.config(state=self._disk.folder, mqtt=self._link.port, every=EVERY, retry=0.5, longest=8.0)
+                self._machines.config(state=self._disk.folder, mqtt=self._link.port, every=every, retry=0.5, longest=8.0)
             )
             self._hub = Hub(config, self._disk, self._book.journal)
             stack.push_async_callback(self._hub.end, signal.SIGKILL)
