@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ def test_the_example_has_no_mistake_and_shows_every_kind_of_bus_and_rule():
     config = load(FOLDER / "hub.toml", resolve_secrets=False)
     assert {bus.common.driver for bus in config.buses.values()} == {"modbus-rtu", "modbus-tcp", "serial", "ble"}
     assert {rule.kind for rule in config.rules.values()} >= {"threshold", "rate", "stuck", "silent", "when"}
-    assert check_file(FOLDER / "hub.toml").endswith("and 6 rules")
+    assert check_file(FOLDER / "hub.toml").endswith("and 7 rules")
 
 
 def test_the_example_explains_its_tables_and_keys_where_they_stand():
@@ -75,7 +75,7 @@ def complaints(value, schema, where="config"):
         ],
         *["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minProperties", "maxProperties", "format"],
     }
-    kinds = {"object": dict, "array": list, "string": str | date, "integer": int, "number": int | float, "boolean": bool}
+    kinds = {"object": dict, "array": list, "string": str | date | time, "integer": int, "number": int | float, "boolean": bool}
     if "type" in schema:
         types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
         if not any(isinstance(value, kinds[one]) and (one == "boolean") == isinstance(value, bool) for one in types):

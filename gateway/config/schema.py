@@ -22,17 +22,22 @@ from gateway.config.fragments import NAMED
 from gateway.config.maintenance import Maintenance
 from gateway.config.model import Bus, Desk, Device, Hub, Limits, Outbox, Owner, Uplink
 from gateway.config.points import NAME
+from gateway.config.rules import built_in
 from gateway.config.tables import AnyOf, Field, Fixed, Named, Several, Table, table
 from gateway.config.values import Amount, Bounds, Choice, Day, Duration, Flag, Number, SecretText, Shape, Text
 from gateway.diagnosis.contract import Quantity
 
 Schema = dict[str, Any]
 
+CHANGED: Schema = {"type": "object", "description": "A rule that every hub has; the keys given here are other than there."}
+
 
 def schema(names: Iterable[str]) -> Schema:
     """The schema of a config that may use these drivers."""
     loaded = {name: drivers.load(name) for name in sorted(names)}
     named = (_table(Owner), _bus(loaded), _device(loaded.values()), _rule(), _table(Maintenance))
+    sections = dict(zip(NAMED, map(_named, named), strict=True))
+    sections["rule"]["properties"] = dict.fromkeys(built_in(), CHANGED)
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Canary hub",
@@ -44,7 +49,7 @@ def schema(names: Iterable[str]) -> Schema:
             "outbox": _table(Outbox),
             "limits": _table(Limits),
             "desk": _table(Desk),
-            **dict(zip(NAMED, map(_named, named), strict=True)),
+            **sections,
         },
         "required": ["hub"],
         "additionalProperties": False,
