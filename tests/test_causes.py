@@ -162,6 +162,14 @@ def test_devices_on_different_buses_are_looked_for_up_the_tree() -> None:
     assert [told.says for told in house.told] == ["3 of 8 devices on the hub fell silent within 4.5 s: f1, f2 and g1."]
 
 
+def test_a_line_that_is_dead_and_others_that_died_with_it_share_more_than_the_line() -> None:
+    """Both devices of one line, and three of five of another: what they share is above both lines."""
+    house = House({"lan": ["g1", "g2"], "plant": PLANT}).run(20).fail("g1", "g2", "f1", "f2", "f3").run(100)
+    assert [told.says for told in house.told] == ["5 of 7 devices on the hub fell silent within 4.5 s: g1, g2 and 3 more."]
+    house = House({"lan": ["g1", "g2"], "plant": PLANT}).run(20).fail("g1", "g2").run(100)
+    assert [told.says for told in house.told] == ["Both devices on bus lan fell silent within 4.5 s: g1 and g2."]
+
+
 def test_when_some_are_back_the_others_are_on_their_own() -> None:
     house = plant(30).fail("line.plant").run(120).fail("f4").mend("line.plant").run(GRACE + 20)
     assert house.said() == [("bus.plant/state", "opened"), ("bus.plant/state", "closed"), ("f4/state", "opened")]

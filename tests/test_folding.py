@@ -116,6 +116,11 @@ def test_what_stays_open_is_raised_once() -> None:
     assert story.told[1].because.startswith("it has been open for 1 h; ")
 
 
+def test_what_falls_due_is_told_in_its_order_however_late_it_is_noticed() -> None:
+    story = Story(rule("threshold", above=0.5, escalate=100.0), rule("silent", after=200.0)).read([(10, 1)]).wait(1000)
+    assert [(change.at, change.phase.value) for change in story.told] == [(10, "opened"), (110, "worsened"), (210, "opened")]
+
+
 def test_what_is_critical_already_is_not_raised() -> None:
     assert len(door(escalate=3600.0, severity="critical").read([(60, 1)]).wait(DAY).told) == 1
 
@@ -168,6 +173,14 @@ def test_a_maintenance_window_is_kept_by_the_clock_on_the_wall() -> None:
     assert [change.says for change in story.told if change.kind == "insight"] == [
         "2 episodes came and went during maintenance cleaning: r0 on d x (2 times)."
     ] * 2
+
+
+def test_a_window_that_is_taken_out_of_the_config_is_over() -> None:
+    before = at_night().read([(23 * 3600, 1)])
+    assert before.told == []
+    after = door()
+    after.engine.restore(before.engine.state())
+    assert [change.phase.value for change in after.wait(23 * 3600 + 1).told] == ["opened"]
 
 
 def test_while_nobody_knows_the_time_nothing_is_kept_back() -> None:
