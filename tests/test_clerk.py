@@ -36,6 +36,9 @@ class Office:
         changes = [change(episode=f"warm freezer-{number}/t {number}", at=self.clock.now(), **facts) for number in numbers]
         return self.clerk.file(self.desk, changes)
 
+    def file_one(self, one):
+        return self.clerk.file(self.desk, [one])
+
     def waiting(self):
         with self.store.transaction():
             return [from_wire(wire).data for (wire,) in self.store.execute("SELECT wire FROM moment ORDER BY seq")]
