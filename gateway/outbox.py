@@ -32,6 +32,7 @@ MAX_BYTES = 64 * 2**20
 MAX_ROWS = 100_000
 EXPIRY = 3600.0  # s between two looks for what has waited too long
 REFUSED_KEPT = 10  # moments that the broker would not take, for support
+COUNTING = "counting"  # remembered: the generation in which `tally` counts
 LOOK = 1000  # rows that `peek` looks through at most
 
 MOMENT = """(
@@ -106,6 +107,7 @@ class Outbox:
             store.execute("CREATE INDEX IF NOT EXISTS by_rank ON moment (rank)")
             store.execute("CREATE INDEX IF NOT EXISTS by_case ON moment (case_number)")
             store.execute("INSERT INTO tally SELECT 0, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM tally)")
+            self._begin_to_count()
             self.salvaged = self._salvage()
         store.keep_damaged()
 
@@ -259,6 +261,16 @@ class Outbox:
             yield from self._store.execute(sql, (place,))
 
     # ------------------------------------------------------------ after damage
+
+    def _begin_to_count(self) -> None:
+        """In another generation from 1; what waits from the one before keeps its number, and has a place below 0."""
+        store = self._store
+        if store.recall(COUNTING) not in {"", store.generation}:
+            lowest, highest = store.execute("SELECT min(0, min(seq)), max(0, max(seq)) FROM moment").fetchone()
+            store.execute("UPDATE moment SET seq = seq - ?", ((highest or 0) - (lowest or 0) + 1,))
+            store.execute("UPDATE tally SET seq = 0")
+        if store.recall(COUNTING) != store.generation:
+            store.remember(COUNTING, store.generation)
 
     def _salvage(self) -> int:
         """Take over what a damaged file still has, before all that is put from now on; returns how many moments."""

@@ -8,7 +8,8 @@ Promises
   (`salvage`), after a crash in between too; then it is kept as `<name>.corrupt`, for support, over the one of an earlier time.
 - A file in which damage shows only at work is looked through as a whole at the next start.
 - Every file has a `generation` of its own, drawn by lot, which is part of each id that is counted here: ids never repeat, even when
-  the file was lost and counting begins again.
+  the file was lost and counting begins again. A file whose log cannot be read to its end gets another one: what had been counted
+  there is forgotten, and somebody may have heard of it.
 - One process at a time: a second one is refused (`StoreBusyError`).
 
 Little is written, because the card under a Pi wears. Measured for a moment of 1.5 kB that is put and later deleted: pages of 1 KiB
@@ -84,6 +85,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             if _beside(path, DAMAGED).exists() and not path.exists():  # a crash between two steps of `_move`
                 _move_log(path, _beside(path, DAMAGED))
+            logged = _logged(Path(f"{path}-wal"))
             try:
                 connection = _connect(path)
             except sqlite3.DatabaseError as error:
@@ -93,7 +95,8 @@ class Store:
                 _move(path, _beside(path, DAMAGED))
                 connection = _connect(path)
             try:
-                return cls(path, connection, _prepare(connection, generation, set_aside), set_aside)
+                torn = not set_aside and logged > _read(connection, logged)
+                return cls(path, connection, _prepare(connection, generation, set_aside, torn=torn), set_aside)
             except BaseException:
                 connection.close()
                 raise
@@ -261,7 +264,7 @@ def _check(connection: sqlite3.Connection, suspect: Path) -> None:
         raise sqlite3.DatabaseError(verdict)
 
 
-def _prepare(connection: sqlite3.Connection, generation: Callable[[], str], set_aside: str) -> str:
+def _prepare(connection: sqlite3.Connection, generation: Callable[[], str], set_aside: str, *, torn: bool) -> str:
     """Begin a new file, or read what an old one is."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > FORMAT:
@@ -274,7 +277,30 @@ def _prepare(connection: sqlite3.Connection, generation: Callable[[], str], set_
         connection.execute("INSERT INTO remembered VALUES (?, ?)", (SET_ASIDE, set_aside))
         connection.execute(f"PRAGMA user_version = {FORMAT}")
         connection.execute("COMMIT")
+    elif torn:
+        connection.execute("UPDATE store SET generation = ?", (generation(),))
     return str(connection.execute("SELECT generation FROM store").fetchone()[0])
+
+
+def _logged(log: Path) -> int:
+    """How many frames a log has had in its present round, readable or not (sqlite.org/fileformat2.html, chapter 4)."""
+    try:
+        content = log.read_bytes()
+    except FileNotFoundError:
+        return 0
+    salt, size = content[16:24], 24 + int.from_bytes(content[8:12], "big")
+    frames = range(32, len(content) - 23, size)
+    return max((number for number, at in enumerate(frames, 1) if content[at + 8 : at + 16] == salt), default=int(len(content) > 32))
+
+
+def _read(connection: sqlite3.Connection, logged: int) -> int:
+    """How many of these frames SQLite could read; it says so when it copies them."""
+    if not logged:
+        return 0
+    try:
+        return int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1])
+    except sqlite3.OperationalError:  # a full disk: nothing is known
+        return logged
 
 
 def _corrupt(error: sqlite3.DatabaseError) -> bool:

@@ -19,6 +19,7 @@ from gateway.moments import from_wire
 from gateway.outbox import Outbox
 from gateway.store import Store
 
+from moments_of import moment
 from peers.power_cut import Disk, Event, Files, may_trace, record
 
 pytestmark = [
@@ -62,8 +63,6 @@ def operations(seed: int, number: int) -> Iterator[tuple[str, list[int]]]:
 
 def work(path: Path, seed: int, number: int, synchronous: str) -> None:
     """Run in a process of its own: each call is followed by a word on standard output."""
-    from moments_of import moment
-
     store = Store.open(path, generation=lambda: "TEST")
     outbox = Outbox(store, max_rows=MAX_ROWS)
     store.execute(f"PRAGMA synchronous = {synchronous}")
@@ -80,13 +79,15 @@ def work(path: Path, seed: int, number: int, synchronous: str) -> None:
         os.write(1, b"%d\n" % done)
 
 
-def outboxes(seed: int, number: int) -> list[list[int]]:
-    """What waits after each operation, by the plainest model of it."""
+def outboxes(seed: int, number: int) -> list[tuple[list[int], int]]:
+    """What waits after each operation, and the last number that was given, by the plainest model of it."""
     waiting: list[int] = []
-    after = [waiting]
+    seq = 0
+    after = [(waiting, seq)]
     for kind, what in operations(seed, number):
         waiting = (waiting + what)[-MAX_ROWS:] if kind == "put" else [one for one in waiting if one not in what]
-        after.append(waiting)
+        seq = max([seq, *what]) if kind == "put" else seq
+        after.append((waiting, seq))
     return after
 
 
@@ -110,7 +111,7 @@ def images(events: list[Event], seed: int, torn: int) -> Iterator[tuple[int, Fil
             disk.do(event)
 
 
-def broken(files: Files, done: int, states: list[list[int]]) -> str:
+def broken(files: Files, done: int, states: list[tuple[list[int], int]]) -> str:
     """What is wrong with this disk, if `done` operations had returned; "" if nothing is."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.exists() else None) as folder:
         path = Path(folder) / "canary.db"
@@ -123,10 +124,11 @@ def broken(files: Files, done: int, states: list[list[int]]) -> str:
             found = [int(from_wire(entry.wire).data.case.rpartition("-")[2]) for entry in outbox.peek(10**6)]
             if done < 0:  # it had not been opened yet
                 return "" if not found else f"holds {found}"
-            if store.generation != "TEST":
-                return "it began anew"
-            if found not in states[done : done + 2]:
-                return f"holds {found}, not {states[done]}"
+            if found not in [waiting for waiting, _ in states[done : done + 2]]:
+                return f"holds {found}, not {states[done][0]}"
+            (given,) = outbox.put(moment())
+            if store.generation == "TEST" and given <= states[done][1]:
+                return f"gives the number {given} for the second time"
             (verdict,) = store.execute("PRAGMA integrity_check").fetchone()
             return "" if verdict == "ok" else str(verdict)
 

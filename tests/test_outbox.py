@@ -647,6 +647,40 @@ def test_damage_that_shows_only_at_work_is_mended_at_the_next_start(path):
         assert Outbox(store).salvaged == 29
 
 
+def frames(log: bytearray) -> list[int]:
+    """Where in a log the frames of its present round begin (sqlite.org/fileformat2.html, chapter 4)."""
+    return [at for at in range(32, len(log), 24 + 1024) if log[at + 8 : at + 16] == log[16:24]]
+
+
+@pytest.mark.parametrize("frame", [-1, -5, 3, 0])
+def test_ids_do_not_repeat_when_the_end_of_the_log_cannot_be_read(path, tmp_path, frame):
+    """Somebody may have heard of what was there: what is put from now on has other ids, and what waits keeps its own."""
+    copy = tmp_path / "copy" / path.name
+    copy.parent.mkdir()
+    with Store.open(path) as store:
+        outbox = Outbox(store)
+    with Store.open(path) as store:  # the tables are not in the log any more
+        outbox = Outbox(store)
+        for number in range(20):
+            outbox.put(moment(number))
+        heard = {from_wire(entry.wire).id for entry in outbox.peek(99)}
+        log = bytearray(Path(f"{path}-wal").read_bytes())
+        log[frames(log)[frame] + 600] ^= 1
+        copy.write_bytes(path.read_bytes())
+        Path(f"{copy}-wal").write_bytes(log)
+    for start in range(2):
+        with Store.open(copy) as store:
+            assert not store.set_aside
+            outbox = Outbox(store)
+            kept = [from_wire(entry.wire).id for entry in outbox.peek(99)]
+            assert set(kept) <= heard
+            (seq,) = outbox.put(moment(100 + start))
+            (new,) = {from_wire(entry.wire).id for entry in outbox.peek(99)} - set(kept)
+            assert new not in heard
+            heard.add(new)
+    assert seq == 2  # counted from 1 in the new generation, on which the second start goes on
+
+
 def test_ids_do_not_repeat_when_the_file_is_lost(path):
     generations = set()
     for _ in range(3):

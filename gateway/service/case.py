@@ -14,6 +14,7 @@ from gateway.store import CROCKFORD, Store
 STRIDE = 387_420_489  # 3 ** 18: odd, so that all numbers of a block come up once, and neighbours look nothing like each other
 
 
+NUMBERING = "numbering of cases"  # remembered: the generation in which they are drawn
 KNOWN = "SELECT number FROM cases WHERE episode = ?"
 
 
@@ -27,10 +28,11 @@ class Cases:
             store.execute("CREATE TABLE IF NOT EXISTS cases (episode TEXT PRIMARY KEY, number TEXT NOT NULL) WITHOUT ROWID")
             store.execute("CREATE TABLE IF NOT EXISTS cause_of (episode TEXT PRIMARY KEY, number TEXT NOT NULL) WITHOUT ROWID")
             store.execute("CREATE TABLE IF NOT EXISTS next_case (count INTEGER NOT NULL, offset INTEGER NOT NULL)")
-            # The offset is drawn by lot: after the loss of a store the numbers begin elsewhere.
-            store.execute(
-                "INSERT INTO next_case SELECT 0, ? WHERE NOT EXISTS (SELECT 1 FROM next_case)", (secrets.randbelow(32**4),)
-            )
+            # The offset is drawn by lot: after the loss of a store, or of the end of its log, the numbers begin elsewhere.
+            if store.recall(NUMBERING) != store.generation:
+                store.remember(NUMBERING, store.generation)
+                store.execute("DELETE FROM next_case")
+                store.execute("INSERT INTO next_case VALUES (0, ?)", (secrets.randbelow(32**4),))
 
     def of(self, episode: str) -> str:
         """The case number of an episode; a new one where it has none yet."""
