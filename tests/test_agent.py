@@ -14,10 +14,10 @@ from gateway.config import load
 from gateway.config.model import Uplink
 from gateway.control import Control, ControlError, ask
 from gateway.demo import modbus_machine
+from gateway.link import listen
 from gateway.moments import from_wire
 from gateway.outbox import Outbox
 from gateway.store import Store
-from gateway.uplink import listen
 from gateway.watchdog import Notifier
 
 from moments_of import change

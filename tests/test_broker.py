@@ -16,10 +16,11 @@ from gateway.config.model import Uplink as UplinkKeys
 from gateway.demo import broker as broker_module
 from gateway.demo.broker import Broker, matches
 from gateway.demo.packets import Packet, text, variable
+from gateway.link import listen
 from gateway.moments import from_wire
 from gateway.outbox import Outbox
 from gateway.store import Store
-from gateway.uplink import Uplink, listen
+from gateway.uplink import Uplink
 
 from moments_of import moment
 

@@ -5,43 +5,15 @@ import os
 
 import pytest
 
-from gateway import moments
-from gateway.clerk import Clerk
-from gateway.clock import SystemClock, VirtualClock
-from gateway.config.model import Config, Desk, Hub, Limits, Outbox, Uplink
+from gateway.clock import SystemClock
+from gateway.config.model import Limits, Outbox, Uplink
+from gateway.link import listen
 from gateway.moments import from_wire
-from gateway.service.desk import Desk as ServiceDesk
 from gateway.store import DiskFullError, Store
-from gateway.uplink import listen
 
-from moments_of import change
 from peers.hub_process import HubProcess
 from peers.mosquitto import Mosquitto
-
-
-def config(**keys) -> Config:
-    return Config(hub=Hub(id="hub-0042"), uplink=None, desk=Desk(), owners={}, buses={}, devices={}, rules={}, **keys)
-
-
-class Office:
-    """A clerk and a desk on a store."""
-
-    def __init__(self, store, **keys):
-        self.clock = VirtualClock()
-        self.store = store
-        self.desk = ServiceDesk(config(**keys), store, self.clock, lambda: moments.Hub(clock="synced", version="0"))
-        self.clerk = Clerk(config(**keys), store, self.clock)
-
-    def file(self, *numbers, **facts):
-        changes = [change(episode=f"warm freezer-{number}/t {number}", at=self.clock.now(), **facts) for number in numbers]
-        return self.clerk.file(self.desk, changes)
-
-    def file_one(self, one):
-        return self.clerk.file(self.desk, [one])
-
-    def waiting(self):
-        with self.store.transaction():
-            return [from_wire(wire).data for (wire,) in self.store.execute("SELECT wire FROM moment ORDER BY seq")]
+from peers.office import Office, config
 
 
 @pytest.fixture

@@ -50,16 +50,17 @@ KNOWS = {
     },
     "gateway.outbox": {"gateway.clock", "gateway.moments", "gateway.store"},
     "gateway.backoff": {"gateway.dial"},
+    "gateway.link": {"gateway.backoff", "gateway.clock", "gateway.config.model", "gateway.dial", "gateway.reason_codes"},
     "gateway.uplink": {
-        "gateway.backoff", "gateway.clock", "gateway.config.model", "gateway.dial", "gateway.moments", "gateway.outbox",
-        "gateway.reason_codes", "gateway.store",
+        "gateway.backoff", "gateway.clock", "gateway.config.model", "gateway.dial", "gateway.link", "gateway.moments",
+        "gateway.outbox", "gateway.reason_codes", "gateway.store",
     },
 }  # fmt: skip
 
 # What comes from outside -> the only rooms that may import it. The demo plays the devices, so it may speak as they do.
 ONLY = {
-    "aiomqtt": {"gateway.uplink"},
-    "paho": {"gateway.uplink"},
+    "aiomqtt": {"gateway.link"},
+    "paho": {"gateway.link"},
     "pymodbus": {"drivers.modbus", "gateway.demo"},
     "bleak": {"drivers.ble", "drivers.ble.bluez"},
     "structlog": {"gateway"},

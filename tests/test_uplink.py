@@ -22,15 +22,17 @@ from paho.mqtt.reasoncodes import ReasonCode
 from structlog.testing import capture_logs
 
 from gateway import backoff
+from gateway import link as link_module
 from gateway import uplink as uplink_module
 from gateway.backoff import WINDOW
 from gateway.clock import SystemClock
 from gateway.config.model import Uplink as UplinkKeys
 from gateway.demo.broker import Broker
+from gateway.link import Link, connected, listen, refusal
 from gateway.moments import from_wire
 from gateway.outbox import Outbox
 from gateway.store import Store
-from gateway.uplink import Uplink, listen
+from gateway.uplink import Uplink
 
 from moments_of import moment
 from peers.mosquitto import Mosquitto
@@ -281,7 +283,7 @@ async def test_a_broker_that_falls_silent_is_noticed_within_one_and_a_half_keep_
 
 
 async def test_a_broker_that_answers_but_never_acknowledges_is_left(hub, monkeypatch):
-    monkeypatch.setattr(uplink_module, "ACK_TIMEOUT", 0.1)
+    monkeypatch.setattr(link_module, "ACK_TIMEOUT", 0.1)
     monkeypatch.setattr(uplink_module, "FAREWELL", 0.1)
     stingy = Stingy(acknowledges=False)
     await hub.put(moment())
@@ -337,7 +339,7 @@ async def test_a_second_hub_of_the_same_name_is_said_to_be_one(hub):
         keys = UplinkKeys(url=broker.url)
         async with hub.uplink(keys, luck=0.0) as uplink:
             await until(lambda: uplink.online)
-            async with uplink_module._connected(keys, HUB, SystemClock(), asyncio.Event()):
+            async with connected(keys, HUB, SystemClock(), asyncio.Event()):
                 await until(lambda: hub.said("offline"))
     (line,) = hub.said("offline")
     assert line["fault"] == "the broker refuses this hub: Session taken over"
@@ -372,7 +374,7 @@ async def test_a_port_where_no_broker_listens_is_said_so(hub):
 )
 async def test_a_hostile_broker_is_left_or_borne_and_nothing_is_lost(hub, broker, monkeypatch, said):
     """It says something odd and keeps the connection; afterwards a real one is there."""
-    monkeypatch.setattr(uplink_module, "ANSWER_TIMEOUT", 0.1)
+    monkeypatch.setattr(link_module, "ANSWER_TIMEOUT", 0.1)
     monkeypatch.setattr(uplink_module, "FAREWELL", 0.1)
     mishaps: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: mishaps.append(context))
@@ -430,7 +432,7 @@ async def test_at_the_end_it_waits_for_the_answers_that_are_due(hub, broker):
 async def test_a_cancellation_that_comes_with_the_answer_is_not_lost():
     """Seen once: the hub was stopped in the very moment in which the broker let it in, and never ended."""
     answer = asyncio.get_running_loop().create_future()
-    waiting = asyncio.create_task(uplink_module._Link._wait_for(SimpleNamespace(timeout=5.0), answer, None))
+    waiting = asyncio.create_task(Link._wait_for(SimpleNamespace(timeout=5.0), answer, None))
     await asyncio.sleep(0)
     answer.set_result(None)
     waiting.cancel()
@@ -578,7 +580,7 @@ async def test_a_broker_that_is_busy_is_left_alone_for_long_and_one_that_says_no
         await until(lambda: hub.said("offline"))
         await asyncio.sleep(0)
     assert broker.connections == 1
-    fault = uplink_module._refusal(ReasonCode(PacketTypes.CONNACK, identifier=code))
+    fault = refusal(ReasonCode(PacketTypes.CONNACK, identifier=code))
     assert (fault.patient, fault.busy) == (patient, not patient)
     assert bool(hub.said("offline")[0]["hint"]) == patient
 

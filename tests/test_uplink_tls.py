@@ -10,7 +10,7 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.config.model import Tls, Uplink
 from gateway.dial import UplinkFault, dial
-from gateway.uplink import listen
+from gateway.link import listen
 
 from peers.authority import Authority, locked
 from peers.mosquitto import Mosquitto

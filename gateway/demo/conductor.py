@@ -22,8 +22,8 @@ from gateway.demo.broker import Broker
 from gateway.demo.recording import Recording
 from gateway.demo.stage import Stage
 from gateway.demo.view import Board, View
+from gateway.link import listen
 from gateway.store import Store
-from gateway.uplink import listen
 from gateway.watchdog import Notifier
 
 CONFIG = Path(__file__).parents[2] / "config" / "demo.toml"

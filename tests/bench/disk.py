@@ -12,7 +12,7 @@ from gateway.wear import written
 import moments_of
 from bench import polling, processes
 from peers.mosquitto import free_port
-from test_clerk import Office
+from peers.office import Office
 
 EVERY = 300.0  # s between two moments, on a hub that now and then has something to tell
 WARM = 70.0  # s until all has been saved once
