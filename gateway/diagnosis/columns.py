@@ -46,6 +46,8 @@ class Column:
 
     def last(self) -> tuple[Outcome, float] | None:
         """The newest reading and its time."""
+        if self.plan is not None and not self.others and self.index < len(self.plan.values):
+            return self.plan.values[self.index], self.plan.at
         read = [(plan.at, plan.values[index]) for plan, index in self.places() if index < len(plan.values)]
         if not read:
             return None
