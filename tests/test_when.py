@@ -268,12 +268,16 @@ def slowly(text: str, steps: list[tuple[float, str, dict[str, Outcome]]]) -> lis
     at, is_open, found = 0.0, False, []
     for dt, device, values in steps:
         at += dt
+        concerned = set()  # the points that have a value, or no longer have one
         for name, said in values.items():
             is_void = isinstance(said, NoValue) or said != said or said == 10**400  # noqa: PLR0124  (that is what NaN does)
-            known[f"{device}/{name}"] = None if is_void else said
+            fresh = None if is_void else said
+            concerned |= {f"{device}/{name}"} if fresh is not None or known.get(f"{device}/{name}") is not None else set()
+            known[f"{device}/{name}"] = fresh
         if values.get("state") == "mute":
+            concerned |= {name for name in ("d/a", "d/b") if known.get(name) is not None}
             known.update({"d/a": None, "d/b": None})
-        if not any(each.device == device and (each.name in values or "state" in values) for each in expression.points):
+        if not concerned & {each.id for each in expression.points}:
             continue
         answer = expression.evaluate([known.get(each.id) for each in expression.points], at, local)
         if answer is not None and answer is not is_open:

@@ -314,7 +314,7 @@ class Meaning:
         )
         if sign == "-" and sorts == {Sort.LEVEL}:
             total = Sort.DIFFERENCE
-        return Part(terms.several(terms.SIGNS[sign], [left.term, right.term]), Kind.NUMBER, left.unit, total)
+        return Part(terms.combined(terms.SIGNS[sign], left.term, right.term), Kind.NUMBER, left.unit, total)
 
     def _product(self, sign: str, nodes: Sequence[tree.Node], left: Part, right: Part) -> Part:
         left, right = _as_factor(left), _as_factor(right)
@@ -328,7 +328,7 @@ class Meaning:
             unit, sort = "", Sort.RATIO
         else:
             unit = None
-        return Part(terms.several(terms.SIGNS[sign], [left.term, right.term]), Kind.NUMBER, unit, sort)
+        return Part(terms.combined(terms.SIGNS[sign], left.term, right.term), Kind.NUMBER, unit, sort)
 
     def _fit(self, unit: str, other: str) -> bool:
         try:

@@ -75,6 +75,22 @@ def several(function: Callable[..., float], parts: Sequence[Term]) -> Term:
     return term
 
 
+def combined(function: Callable[[float, float], float], left: Term, right: Term) -> Term:
+    """The same, of two."""
+
+    def term(now: Now) -> float | None:
+        one, other = left(now), right(now)
+        if one is None or other is None:
+            return None
+        try:
+            result = function(one, other)
+        except (ArithmeticError, TypeError):
+            return None
+        return result if not isinstance(result, str) and -WIDEST <= result <= WIDEST else None
+
+    return term
+
+
 def mean(*values: float) -> float:
     """The mean of some numbers."""
     return sum(values) / len(values)

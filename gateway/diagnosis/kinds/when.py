@@ -116,12 +116,14 @@ def watches(rule: Rule, points: Sequence[PointInfo], to_unit: ToUnit) -> Iterato
 class When(Watch):
     """Stands for the points of one condition."""
 
-    __slots__ = ("expression", "leading")
+    __slots__ = ("answer", "at", "expression", "leading")
 
     def __init__(self, rule: Rule, expression: Expression, device: str) -> None:
         points = sorted(expression.points, key=lambda point: point.device != device) if device else expression.points
         super().__init__(rule, all_of(points))
         self.expression = expression
+        self.at: float | None = None  # when it was judged last, and how
+        self.answer = Verdict.UNKNOWN
         self.eyes: Sequence[Eye] = [Eye(self, point, index) for index, point in enumerate(expression.points)]
         numbers = [point for point in points if point.type == "number" and point.unit]
         self.leading = self.eyes[expression.points.index((numbers or points)[0])]  # the point whose value and past are shown
@@ -140,7 +142,9 @@ class When(Watch):
         answer = self.expression.evaluate([eye.present() for eye in self.eyes], at, self.sight.local)
         self.low, self.high = ANYTHING
         self.due = self.expression.due
-        return Verdict.UNKNOWN if answer is None else Verdict.UNHAPPY if answer else Verdict.WELL
+        self.at = at
+        self.answer = Verdict.UNKNOWN if answer is None else Verdict.UNHAPPY if answer else Verdict.WELL
+        return self.answer
 
     def value(self, value: Outcome | None) -> Outcome | None:  # noqa: ARG002
         """See `Watch.value`: of the point that it is about."""
@@ -223,9 +227,10 @@ class Eye(Watch):
         return self.sight.missing or (last[0] if last and isinstance(last[0], NoValue) else None)
 
     def look(self, value: Value, at: float, is_open: bool) -> Verdict:  # noqa: ARG002
-        """See `Watch.look`."""
-        verdict = self.head.judge(at)
-        self.low, self.high = self.head.expression.rest(self.index, value)
+        """See `Watch.look`. Where several points of one batch wake, the first of them has judged all."""
+        head = self.head
+        verdict = head.answer if at == head.at and value is self.known else head.judge(at)
+        self.low, self.high = head.expression.rest(self.index, value)
         return verdict
 
     def lost(self, at: float) -> Verdict:
