@@ -93,6 +93,7 @@ class Hub:
         """Work until `stop` is set; then put everything away."""
         try:
             async with asyncio.TaskGroup() as self._tree:
+                self._news.set()  # there may be some from before the start
                 self._start("clerk", self._clerk())
                 self._start("saving", self._save_regularly())
                 self._start("watchdog", self._feed_watchdog(notifier))
@@ -290,8 +291,12 @@ class Hub:
                 log.warning("state not saved", fault=error)
 
     async def _save(self, *, all_of_it: bool = False) -> None:
-        state = self.engine.state(history=False, calm=all_of_it)
-        await self._in_thread(partial(self._saved.save, state, Stamp.now(self._clock), all_of_it=all_of_it))
+        """Not while a moment waits: after a kill the hub would know of an episode that nobody was told of, and never tell it."""
+        async with self._filing:
+            if self._waiting:
+                return
+            state = self.engine.state(history=False, calm=all_of_it)
+            await self._in_thread(partial(self._saved.save, state, Stamp.now(self._clock), all_of_it=all_of_it))
 
     async def _in_thread(self, function: Any, *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)

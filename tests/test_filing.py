@@ -1,0 +1,70 @@
+"""What a hub tells and what it remembers of that reach the disk together, or neither does."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.agent import Hub
+from gateway.clock import SystemClock
+from gateway.config import load
+from gateway.outbox import Outbox
+from gateway.saved_state import SavedState
+from gateway.store import Store
+from gateway.watchdog import Notifier
+
+from moments_of import change
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.open(tmp_path / "canary.db") as store:
+        yield store
+
+
+@pytest.fixture
+async def hub(tmp_path, store):
+    config = tmp_path / "hub.toml"
+    config.write_text(f'[hub]\nid = "hub-1"\nstate = "{tmp_path}"\n')
+    return Hub(load(config), SystemClock(), store)
+
+
+@asynccontextmanager
+async def at_work(hub):
+    stop = asyncio.Event()
+    running = asyncio.create_task(hub.run(stop, Notifier()))
+    async with asyncio.timeout(10):
+        yield
+        stop.set()
+        await running
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.005)
+
+
+async def test_what_is_found_at_the_start_is_told_without_waiting_for_other_news(hub, store):
+    hub._waiting.append(change())
+    async with at_work(hub):
+        await until(lambda: Outbox(store).stats().rows == 1)
+
+
+async def test_an_episode_is_not_remembered_before_its_moment_is_stored(hub, store):
+    """The disk was full and has space again; the moment waits for the next try, and the state is saved in between."""
+    with capture_logs() as told:
+        async with at_work(hub):
+            (pages,) = store.execute("PRAGMA page_count").fetchone()
+            store.execute(f"PRAGMA max_page_count = {pages}")
+            hub._hand_over([change(episode=f"one {number}", says="x" * 900) for number in range(30)])
+            await until(lambda: any(line["event"] == "moments wait in memory" for line in told))
+            store.execute("PRAGMA max_page_count = 1000000")
+            await hub._save(all_of_it=True)
+            assert Outbox(store).stats().rows == 0
+            assert SavedState(store).load() is None
+    assert Outbox(store).stats().rows == 30
+    assert SavedState(store).load() is not None
