@@ -5,7 +5,7 @@ There is no model of the signal, only its own records (`records.py`), kept of a 
     value     a reading's departure from the level                           spikes, dips, jumps
     mean      that departure over about 8 and 64 readings, each clipped      more or less than usual, bursts, another level
     step      a reading's departure from the last dozen                      jumps of a signal that wanders
-    rhythm    its departure from this time of day (`rhythm.py`)              what is missing, or comes at an odd hour
+    rhythm    its departure from this time of day or week (`rhythm.py`)      what is missing, or comes at an odd hour
 
 Level and spread are running means of clipped departures: Huber's estimate of location ("Robust estimation of a location
 parameter", 1964) in a streaming form, with an exponential memory. A signal that wanders has shown fewer independent values
@@ -48,8 +48,8 @@ class Normal:
     """What is normal for one point whose readings come every `step` seconds."""
 
     __slots__ = (
-        *("began", "count", "fast", "independence", "level", "means", "recent", "records", "rhythm", "scales", "spread", "view"),
-        *("away", "peak", "settled", "since", "since_at"),
+        *("began", "count", "fast", "independence", "level", "means", "recent", "records", "rhythm", "scales", "spread", "steps"),
+        *("away", "peak", "settled", "since", "since_at", "view"),
     )
 
     def __init__(self, step: float) -> None:
@@ -57,15 +57,16 @@ class Normal:
         self.scales = (smooth, *(scale for scale in SCALES if scale > smooth))
         self.fast = smooth > 1  # all views look at a mean, because readings come faster than what is worth telling
         self.means = [0.0] * len(self.scales)  # of the departure from the level, one a scale
-        self.rhythm = Rhythm()
+        self.rhythm = Rhythm(step)
         floor = FLOOR_FAST if self.fast else FLOOR_MEAN
         of_means = [Record(GAP + 2.0 * scale, FLOOR_VALUE if scale == 1 else floor) for scale in self.scales]
         of_step = [] if self.fast else [Record(GAP + 2.0, FLOOR_STEP)]
-        self.records = (*of_means, *of_step, self.rhythm.record)
+        self.records = (*of_means, *of_step, self.rhythm.day.record, self.rhythm.week.record)
         self.count = 0
         self.began = 0.0  # when the first was read
         self.level = self.spread = self.recent = 0.0
-        self.independence = Independence()
+        self.independence = Independence()  # of readings
+        self.steps = Independence()  # of steps: a signal may wander so slowly that only its steps are many
         self.view = NOBODY  # whose record the last reading beat by most, as an index of `records`
         self.away = NOBODY  # whose departure is running
         self.peak = 0.0  # its greatest size in that departure
@@ -97,15 +98,15 @@ class Normal:
             rate = 0.0
         self.independence.learn(clipped, rate)
         log_count = math.log(count)
-        best, self.view = self._judge(self._views(value, apart, clipped, bound, steps), rate, log_count)
+        best, self.view = self._judge(self._views(value, apart, clipped, bound, rate, steps), rate, log_count)
         if half_hour is not None:
             shown = self.level + self.means[0] if self.fast else value
-            odd = self.rhythm.judge(half_hour, shown, size, bound, rate, at - self.began, count, log_count)
+            odd = self.rhythm.judge(half_hour, shown, self.level, bound, rate, at - self.began, count, log_count)
             if odd > best:
-                best, self.view = odd, len(self.records) - 1
+                best, self.view = odd, len(self.records) - (1 if self.rhythm.is_weekly() else 2)
         return best
 
-    def _views(self, value: float, apart: float, clipped: float, bound: float, steps: float) -> list[float]:
+    def _views(self, value: float, apart: float, clipped: float, bound: float, rate: float, steps: float) -> list[float]:
         """What each view but the rhythm shows now."""
         means, least = self.means, 1.0 / self.count
         fast = self.fast
@@ -123,7 +124,9 @@ class Normal:
         share = steps / STEP_SCALE
         share = least if share < least else (share if share < 1.0 else 1.0)
         step = value - self.recent
-        self.recent += share * (bound if step > bound else (step if step > -bound else -bound))
+        clipped = bound if step > bound else (step if step > -bound else -bound)
+        self.recent += share * clipped
+        self.steps.learn(clipped, rate)
         return [*means, step]
 
     def _judge(self, views: Sequence[float], rate: float, log_count: float) -> tuple[float, int]:
@@ -137,12 +140,12 @@ class Normal:
         for index, number in enumerate(views):
             surprise = records[index].judge(number, rate, count, log_count)
             if surprise > 0.0:
+                independence = self.steps if index == len(self.means) else self.independence
+                surprise *= independence.trust(count)
                 total += surprise
                 if surprise > best:
                     best, view = surprise, index
-        if best > 0.0:
-            best = (best + AGREE * (total - best)) * self.independence.trust(count)
-        return best, view
+        return best + AGREE * (total - best), view
 
     # ------------------------------------------------------------ a departure
 
@@ -178,14 +181,17 @@ class Normal:
             for index in range(len(self.means)):
                 self.means[index] = 0.0
                 self.records[index].forget_burst(self.count)
+        else:
+            self.records[self.away].accept_burst()
         self.away = NOBODY
 
     # ------------------------------------------------------------ what people are told
 
     def named(self, view: int) -> str:
-        """What a view is called: "value", "mean", "step" or "rhythm"."""
-        if view == len(self.records) - 1:
-            return "rhythm"
+        """What a view is called: "value", "mean", "step", "day" or "week"."""
+        rhythm = view - len(self.records)
+        if rhythm >= -2:
+            return "day" if rhythm == -2 else "week"
         if view == len(self.means):
             return "step"
         return "mean" if view or self.fast else "value"
@@ -209,8 +215,17 @@ class Normal:
     def state(self) -> list[float]:
         """Itself as numbers; the first two are times."""
         numbers = [self.began, self.since_at, self.count, self.level, self.spread, self.recent]
-        numbers += [self.view, self.away, self.peak, self.since, self.settled, *self.means, *self.independence.state()]
-        for record in self.records[:-1]:
+        numbers += [
+            self.view,
+            self.away,
+            self.peak,
+            self.since,
+            self.settled,
+            *self.means,
+            *self.independence.state(),
+            *self.steps.state(),
+        ]
+        for record in self.records[:-2]:
             numbers += record.state()
         return numbers + self.rhythm.state()
 
@@ -223,6 +238,7 @@ class Normal:
         self.since, self.settled = int(next(numbers)), next(numbers)
         self.means[:] = [next(numbers) for _ in self.means]
         self.independence.restore(numbers)
-        for record in self.records[:-1]:
+        self.steps.restore(numbers)
+        for record in self.records[:-2]:
             record.restore(numbers)
         self.rhythm.restore(numbers)

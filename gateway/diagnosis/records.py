@@ -28,7 +28,7 @@ CREDIT = 0.3  # of the surprise that a record after n readings is in itself
 SHAPE = 4.0  # of the Gamma prior
 SOFT = 0.6  # its scale, in logarithms of size
 OUTLIER = 10.0  # typical sizes; more than this counts as this much for what is typical
-HALF = 8.0  # independent values with which half of a surprise is believed
+HALF = 6.0  # independent values with which half of a surprise is believed
 
 _log, _log1p = math.log, math.log1p
 
@@ -84,7 +84,8 @@ class Record:
         if side.burst > 0.0 and count - side.burst_at > self.gap:
             side.best = side.furthest()
             side.burst = 0.0
-        self.typical = typical + rate * ((size if size < OUTLIER * typical else OUTLIER * typical) - typical)
+        most = OUTLIER * typical or size
+        self.typical = typical + rate * ((size if size < most else most) - typical)
         record = side.best
         if size <= record:
             return 0.0
@@ -112,6 +113,12 @@ class Record:
         for side in (self.up, self.down):
             if count - side.burst_at > self.gap:  # long over, though nobody has looked
                 side.best = side.furthest()
+            side.burst = 0.0
+
+    def accept_burst(self) -> None:
+        """What is running may go on: it is a record now."""
+        for side in (self.up, self.down):
+            side.best = side.furthest()
             side.burst = 0.0
 
     def state(self) -> list[float]:

@@ -25,7 +25,7 @@ from drivers.contract import Outcome, Seconds, Value
 from gateway.diagnosis.contract import STATE, Phase, PointInfo, RuleKeys
 from gateway.diagnosis.normal import WARM, Normal
 from gateway.diagnosis.pace import Pace
-from gateway.diagnosis.rhythm import BIN
+from gateway.diagnosis.rhythm import HALF_HOUR
 from gateway.diagnosis.watch import ANYTHING, NEVER, Rule, ToUnit, Verdict, Watch, all_of, matching
 from gateway.diagnosis.words import duration, number, span
 
@@ -34,6 +34,7 @@ ADOPT_LEAST = 3600.0  # s
 QUIET = 100  # readings for which a point that has been told of is not told of again
 HUGE = 1e150  # beyond this, sums of squares end
 NEW_NORMAL = "new normal"
+RHYTHMS = {"day": "anything at this time of day", "week": "anything at this time of the week"}
 
 
 class Keys(RuleKeys, frozen=True, kw_only=True):
@@ -72,7 +73,7 @@ def watches(rule: Rule, points: Sequence[PointInfo], to_unit: ToUnit) -> Iterato
 class Departure(NamedTuple):
     """What is told of a departure, as it was when it began."""
 
-    view: str  # "value", "mean", "step" or "rhythm"
+    view: str  # "value", "mean", "step", "day" or "week"
     value: float  # the reading, or the mean that left
     level: float  # what it is held against
     low: float  # the usual range then
@@ -162,8 +163,8 @@ class Anomaly(Watch):
             local = self.sight.local(at)
             if local is None:
                 return None
-            self.half_hour = int(local // BIN)
-            self.half_hour_ends = at + BIN - local % BIN
+            self.half_hour = int(local // HALF_HOUR)
+            self.half_hour_ends = at + HALF_HOUR - local % HALF_HOUR
         return self.half_hour
 
     def _leave(self, normal: Normal, value: float, at: float, surprise: float) -> None:
@@ -236,7 +237,7 @@ class Anomaly(Watch):
         if told.view == "step":
             did = "rose" if told.size > 0 else "fell"
             return f"{{point}} {did} from {self.written(told.level)} to {{value}}, further at once than ever before; {usual}"
-        what = "anything at this time of day" if told.view == "rhythm" else "anything in the past"
+        what = RHYTHMS.get(told.view, "anything in the past")
         return f"{{point}} is {{value}}, unlike {what}; {usual}"
 
     def because(self, phase: Phase, value: Outcome | None, lasting: float) -> str:  # noqa: ARG002
@@ -248,7 +249,7 @@ class Anomaly(Watch):
             return "it did not come back" if self.ended == NEW_NORMAL else f"it is back towards {self.limit()}"
         past = f"in {told.readings} readings over {duration(told.seen)}"
         odds = f"of records that are beaten, one in {max(2, round(told.odds))} is beaten that far"
-        if told.view == "rhythm":
+        if told.view in RHYTHMS:
             size, record = number(abs(told.size)), number(told.record)
             return f"it is {size} times as far off as is usual at this hour; {past} it was never more than {record} times; {odds}"
         side = "above" if told.size > 0 else "below"
