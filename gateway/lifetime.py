@@ -27,7 +27,6 @@ class Lifetime:
                 saved, stamp = msgspec.json.decode(text, type=tuple[float, Stamp])
                 lived = saved + stamp.until(Stamp.now(clock))[1]
             self._began = clock.now() - lived
-            self.save()
 
     def now(self) -> float:
         """Seconds on this timeline; never less than before."""

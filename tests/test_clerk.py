@@ -64,6 +64,15 @@ def test_a_full_disk_leaves_no_trace_of_what_could_not_be_stored(store):
     assert len({each.case for each in office.waiting()}) == 29
 
 
+def test_a_hub_starts_on_a_full_disk(tmp_path):
+    """Beginning again on a store that is there writes nothing."""
+    with Store.open(tmp_path / "canary.db") as store:
+        Office(store).file(1)
+    with Store.open(tmp_path / "canary.db") as store:
+        Office(store)
+        assert store.commits == 0
+
+
 def test_what_was_dropped_is_told_once(store):
     office = Office(store, outbox=Outbox(max_moments=10))
     office.file(*range(15))
