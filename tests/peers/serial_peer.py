@@ -10,8 +10,8 @@ import msgspec
 import tomli
 
 from drivers.contract import BusSpec, DeviceSpec
-from drivers.serial_line.line import LineKeys
 from drivers.serial_line import SerialDeviceKeys, SerialPointKeys
+from drivers.serial_line.line import LineKeys
 
 
 class SerialPeer:
