@@ -10,6 +10,7 @@ Where there was no number (no value, text) a row holds NaN; comparisons pass ove
 
 import math
 from array import array
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
@@ -107,13 +108,12 @@ class Tier:
 class History:
     """The past of one device's batches of one shape, `width` columns wide."""
 
-    __slots__ = ("_due", "_pending", "_rows", "_tiers", "_width", "_windows")
+    __slots__ = ("_pending", "_rows", "_tiers", "_width", "_windows")
 
     def __init__(self, width: int) -> None:
         self._width = width
         self._rows: deque[tuple[float, array[float]]] = deque(maxlen=KEEP)
         self._pending = 0  # the newest rows, not yet in the tiers
-        self._due = INFINITE  # when a bucket of some tier ends
         self._tiers = [Tier(length, width) for length in LENGTHS]
         self._windows: dict[float, Tier] = {}  # those that rules look back on, exact
 
@@ -126,7 +126,7 @@ class History:
 
     def add(self, at: float, values: Sequence[Outcome]) -> None:
         """Take in the values of one batch, in the order of time."""
-        if self._pending >= FOLD or at >= self._due:
+        if self._pending >= FOLD:
             self._fold()
         try:
             row = array("d", cast("Sequence[float]", values))
@@ -134,8 +134,6 @@ class History:
             row = array("d", map(_number, values))
         if len(row) != self._width:
             row = array("d", islice((*row, *[math.nan] * self._width), self._width))
-        if not self._pending:
-            self._due = min(tier.ends(at) for tier in self._all())
         self._rows.append((at, row))
         self._pending += 1
 
@@ -143,18 +141,22 @@ class History:
         return islice(self._rows, len(self._rows) - self._pending, None)
 
     def _fold(self) -> None:
-        """All pending rows are of the same bucket in every tier: `add` sees to that."""
+        """Put the pending rows into the tiers, those of one bucket at once."""
         if not self._pending:
             return
-        rows = [row for _, row in self._recent()]
-        at = self._rows[-self._pending][0]
-        lows, highs = self._extremes(rows)
-        if INFINITE in highs or -INFINITE in lows:  # from a device that says so; rare, and no number
-            lows, highs = self._extremes([array("d", map(_number, row)) for row in rows])
+        times, rows = zip(*self._recent(), strict=True)
+        count = len(rows)
+        known: dict[tuple[int, int], tuple[list[float], list[float]]] = {}  # extremes of a run of rows
         for tier in self._all():
-            tier.add(at, len(rows), lows, highs)
+            begin = 0
+            while begin < count:
+                end = bisect_left(times, tier.ends(times[begin]), begin + 1)
+                run = begin, end
+                if run not in known:
+                    known[run] = self._extremes(rows[begin:end])
+                tier.add(times[begin], end - begin, *known[run])
+                begin = end
         self._pending = 0
-        self._due = INFINITE
 
     def _extremes(self, rows: Sequence["array[float]"]) -> tuple[list[float], list[float]]:
         """Least and greatest of each column; infinite where there is no number.
@@ -164,7 +166,10 @@ class History:
         first = [INFINITE] * self._width
         lows = list(map(min, zip(first, *rows, strict=True)))
         first = [-INFINITE] * self._width
-        return lows, list(map(max, zip(first, *rows, strict=True)))
+        highs = list(map(max, zip(first, *rows, strict=True)))
+        if INFINITE in highs or -INFINITE in lows:  # from a device that says so; rare, and no number
+            return self._extremes([array("d", map(_number, row)) for row in rows])
+        return lows, highs
 
     def extremes(self, column: int, window: float, at: float) -> Extremes | None:
         """Least and greatest value of the last `window` seconds before `at`; None where there was no number.
@@ -174,7 +179,8 @@ class History:
         since = at - window
         low = high = math.nan
         low_at = high_at = since
-        for start, _, least, most in self._buckets(column, self._windows[window]):
+        self._fold()
+        for start, _, least, most in self._windows[window].samples(column):
             if start < since or not (math.isfinite(least) and math.isfinite(most)):
                 continue
             if not least > low:  # the latest of equals; the first is less than NaN
@@ -182,16 +188,6 @@ class History:
             if not most < high:
                 high, high_at = most, start
         return None if math.isnan(low) else Extremes(low, low_at, high, high_at)
-
-    def _buckets(self, column: int, tier: Tier) -> Iterator[Sample]:
-        """One column of a tier, with its pending rows as if they had been folded."""
-        yield from tier.samples(column)
-        if self._pending:
-            first = self._rows[-self._pending][0]
-            start = tier.starts[-1] if tier.starts and first < tier.starts[-1] + tier.length else first
-            for _, row in self._recent():
-                if math.isfinite(row[column]):
-                    yield Sample(start, 1, row[column], row[column])
 
     def evidence(self, column: int, unit: str, since: float, at: float) -> Evidence | None:
         """One column, in the finest steps that show what came before `since` too (or reach as far back as anything does)."""
@@ -241,9 +237,6 @@ class History:
             if tier := tiers.get(tuple(kept["keep"])):
                 tier.recall(kept, shift)
         self._pending = memory["pending"]
-        if self._pending:
-            first = self._rows[-self._pending][0]
-            self._due = min(tier.ends(first) for tier in self._all())
 
 
 def _number(value: object) -> float:
