@@ -288,3 +288,26 @@ async def test_a_hub_that_is_stopped_in_the_middle_of_a_write_does_not_write_it_
                     stop.set()
         await running
         assert Outbox(store).stats().seq == 1
+
+
+async def test_status_shows_devices_what_is_open_and_what_is_still_learnt(setting, capsys):
+    rules = """
+[rule.usual]
+kind = "anomaly"
+on = ["freezer/temp"]
+[rule.ahead]
+kind = "trend"
+on = ["freezer/temp"]
+above = "5 °C"
+"""
+    setting.write(extra=rules)
+    async with HubProcess(setting.path) as hub:
+        await hub.until("online")
+        setting.freezer.temp = -10.0
+        await setting.moment()
+        assert await asyncio.to_thread(main, ["status", "--config", str(setting.path)]) == 0
+    out = capsys.readouterr().out
+    assert "freezer: well" in out
+    assert "warm on freezer temp" in out
+    assert "learns usual on freezer temp: 0%" in out
+    assert "ahead on freezer temp: no crossing in sight" in out
