@@ -79,6 +79,7 @@ class Detector:
     def __init__(self, columns: Sequence[str], rules: dict[str, RuleKeys]) -> None:
         self._columns = tuple(columns)
         self._rules = rules
+        self._foretells = any(rule.kind == "trend" for rule in rules.values())
         self._engine: Engine | None = None  # its time begins with the first row
 
     def push(self, ts: str, values: Sequence[float]) -> list[dict[str, Any]]:
@@ -87,7 +88,8 @@ class Detector:
             self._engine = Engine(self._rules, points(self._columns), convert, at, lambda at: (at - MONDAY) % WEEK)
         row = tuple(NoValue("empty") if value != value else value for value in values)  # noqa: PLR0124  (NaN)
         changes = self._engine.feed(Batch(DEVICE, at, self._columns, row))
-        return [*self._standing(at), *map(answer, changes)]
+        told = list(map(answer, changes))
+        return [*self._standing(at), *told] if self._foretells else told
 
     def _standing(self, at: float) -> Iterator[dict[str, Any]]:
         assert self._engine is not None
