@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.config.units import convert
 from gateway.diagnosis.engine import Engine
 
-from bench import disk, outbox, polling, rules
+from bench import disk, kinds, outbox, polling, rules
 from peers.mosquitto import Mosquitto
 
 ROW = "{:<58} {:>12} {:>12} {:>9} {:>8}"
@@ -58,6 +58,7 @@ def main() -> None:
     row("figure", "measured", "yardstick", "must", "aim")
     asyncio.run(poll(args.seconds))
     cost_of_rules()
+    kinds.report(row)
     outbox.report(row)
     disk.report(row, args.seconds)
 
