@@ -343,14 +343,36 @@ def test_scaling_a_unit_scales_limits_and_nothing_else(rounds: list[list[float]]
 
 
 def test_time_that_the_hub_was_off_counts_for_nothing() -> None:
-    """Neither as lasting nor as a round."""
-    keys = rule(lasting=2.5 * ROUND)
-    before, after = engine(keys, siblings(5)), engine(keys, siblings(5), now=10_000.0)
+    """Neither as lasting nor for the round."""
     out = [[100, 100, 100, 100, 0]]
-    play(before, out * 2)
-    after.restore(before.state(), off=10_000.0 - 2 * ROUND)
-    assert [each[1:] for each in steps(play(after, out * 2, start=10_000.0))] == []
-    assert [each[1:] for each in steps(play(after, out * 2, start=10_000.0 + 2 * ROUND))] == [("s4", "opened")]
+    for lasting, rounds in ((0.0, 1), (2.5 * ROUND, 4)):
+        keys = rule(lasting=lasting)
+        before, after = engine(keys, siblings(5)), engine(keys, siblings(5), now=10_000.0)
+        assert not play(before, out)
+        after.restore(json.loads(json.dumps(before.state())), off=10_000.0 - ROUND)
+        told = play(after, out * 5, start=10_000.0)
+        assert [(change.at, change.point.device) for change in told] == [(10_000.25 + (rounds - 1) * ROUND, "s4")]
+
+
+def test_of_readings_that_come_fast_a_sample_is_taken() -> None:
+    """Eight a round, however often the point is looked at."""
+    asleep, awake = (engine(rule(least=5), siblings(6)) for _ in range(2))
+    chance = random.Random(3)
+    found: tuple[list[Change], list[Change]] = ([], [])
+    for step in range(800):
+        for number in range(6):
+            level = 100 + 10 * (number == 5 and step % 300 > 150) + chance.choice([-4, 0, 4])
+            batch = Batch(f"s{number}", step / 8 + number / 64, ("x",), (level,))
+            for watch in awake._watches:
+                watch.low, watch.high = NOTHING
+            awake._columns[f"s{number}/x"].wake()
+            found[0].extend(asleep.feed(batch))
+            found[1].extend(awake.feed(batch))
+    assert found[0] == found[1]
+    assert len(found[0]) >= 3
+    (watch, *_) = asleep._watches
+    assert isinstance(watch, compare.Sibling)
+    assert watch.group.members[0].count <= 8
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20).map(sorted))

@@ -98,7 +98,10 @@ def test_a_condition_means_what_it_says(text: str, values: tuple[Value, ...], an
         ("boiler/supply_temp > boiler/outdoor", (20, 67), True),
         ("boiler/supply_temp > boiler/outdoor", (20, 69), False),
         ("boiler/supply_temp > boiler/return-temp + 5 K", (45, 39), True),
-        ("5 °F + boiler/return-temp < boiler/supply_temp", (39, 42), True),  # 5 °F warmer, not 5 °F
+        ("5 °F + boiler/return-temp < boiler/supply_temp", (39, 42), True),
+        ("5 °F + boiler/return-temp < boiler/supply_temp", (39, 41), False),  # 5 °F warmer, not 5 °F
+        ("boiler/outdoor + (boiler/supply_temp - boiler/return-temp) > 70", (60, 45, 40), False),
+        ("boiler/outdoor + (boiler/supply_temp - boiler/return-temp) > 70", (62, 45, 40), True),
         ("333.15 K - boiler/supply_temp < 5 K", (56,), True),
         ("(boiler/supply_temp + boiler/return-temp) / 2 > 313.15 K", (45, 36), True),
         ("abs(boiler/supply_temp - 60 °C) < 5", (56,), True),
@@ -224,6 +227,7 @@ def test_a_mean_is_over_time_and_not_over_readings() -> None:
     burst: list[tuple[float, Value | None]] = [(0, 8), (51, 0), *((51 + step / 100, 0) for step in range(1, 100)), (80, 0)]
     assert past("avg", burst)[-1] is True
     assert past("avg", [(0, 4), (80, 9), (89.9, 9), (160, 9)]) == [None, False, False, True]
+    assert past("avg", [(0, 100), (10, None), (40, 0), (89, 0), (90, 0)])[-2:] == [True, False]  # the first is forgotten
     assert condition("avg(pump/running, 80 s) > 0.5").evaluate((True,), 0) is None
 
 

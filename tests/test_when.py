@@ -68,6 +68,13 @@ def test_one_rule_covers_a_shop() -> None:
     assert not engine(rule("supply > 60 °C", on=("hp-*",), except_=("hp-*/*",)))._watches
 
 
+def test_readings_of_one_time_but_of_two_devices_are_both_judged() -> None:
+    """A clock is not that fine."""
+    subject = engine(HOT)
+    assert not feed(subject, "hp-1", 1.0, supply=65)
+    assert feed(subject, "pump", 1.0, running=False) == [(1.0, "hp-1/supply", "opened")]
+
+
 def test_readings_of_one_poll_are_judged_together() -> None:
     """No moment in between, in which one point is new and the other old."""
     one = rule("supply > 60 and not running", on=("hp-1",))
@@ -97,6 +104,15 @@ def test_no_value_holds_what_was_thought() -> None:
     assert not feed(subject, "pump", 75.0, running=True)
     assert not feed(subject, "hp-1", 80.0, supply=65)
     assert feed(subject, "hp-1", 90.0, supply=65) == [(90.0, "hp-1/supply", "opened")]
+
+
+def test_what_the_others_decide_does_not_wait_for_a_value() -> None:
+    """Time goes on where the unknown does not matter."""
+    subject = engine(rule("hp-1/supply > 60 or pump/running", lasting=10.0))
+    feed(subject, "hp-1", 0.0, supply=50)
+    feed(subject, "pump", 1.0, running=True)
+    feed(subject, "hp-1", 2.0, supply=NoValue("sensor open"))
+    assert [each[0] for each in feed(subject, "pump", 11.0, running=True)] == [11.0]
 
 
 def test_nothing_is_known_of_a_device_that_is_away_whatever_it_said_last() -> None:
@@ -179,6 +195,16 @@ def test_a_word_in_braces_that_nobody_fills_is_a_mistake() -> None:
     """Of the kind's own words, too."""
     with pytest.raises(KeyMistake, match="valeus"):
         rule("pump/running", says="{valeus}")
+
+
+def test_what_other_devices_said_survives_a_restart() -> None:
+    """Also in the small state; unless it was no value."""
+    for said, is_told in ((65, True), (NoValue("void"), False)):
+        before, after = engine(HOT), engine(HOT, now=5.0)
+        feed(before, "hp-1", 1.0, supply=65)
+        feed(before, "hp-1", 2.0, supply=said)
+        after.restore(json.loads(json.dumps(before.state(history=False))))
+        assert bool(feed(after, "pump", 6.0, running=False)) is is_told
 
 
 def test_time_that_the_hub_was_off_counts_for_nothing() -> None:

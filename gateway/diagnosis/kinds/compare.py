@@ -180,7 +180,6 @@ class Sibling(Watch):
 
     def pause(self, seconds: float) -> None:
         """See `Watch.pause`."""
-        self.wanted += seconds
         self.group.pause(self.index, seconds)
 
 

@@ -208,14 +208,15 @@ class Eye(Watch):
         self.known: Value | None = None  # its value, as of when it was last asked for
 
     def present(self) -> Value | None:
-        """Its value, also where it came in the batch at hand and nobody was shown it yet; None where there is none."""
+        """Its value, also where it came in the batch at hand and nobody was shown it yet; None where there is none.
+
+        One that comes back in that batch is known as soon as it is shown, and what is unknown until then decides nothing.
+        """
         sight = self.sight
         last = sight.last()
         if last is None:  # not since the hub has been restarted
             return None if sight.missing else self.known
-        value, at = last
-        is_away = sight.missing is not None and at <= sight.seen()
-        self.known = None if is_away or missing(value) else value  # type: ignore[assignment]
+        self.known = None if sight.missing or missing(last[0]) else last[0]  # type: ignore[assignment]
         return self.known
 
     def shown(self) -> Outcome | None:
