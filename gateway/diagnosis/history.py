@@ -146,7 +146,7 @@ class History:
             return
         times, rows = zip(*self._recent(), strict=True)
         count = len(rows)
-        known: dict[tuple[int, int], tuple[list[float], list[float]]] = {}  # extremes of a run of rows
+        known: dict[tuple[int, int], tuple[Sequence[float], Sequence[float]]] = {}  # extremes of a run of rows
         for tier in self._all():
             begin = 0
             while begin < count:
@@ -158,11 +158,13 @@ class History:
                 begin = end
         self._pending = 0
 
-    def _extremes(self, rows: Sequence["array[float]"]) -> tuple[list[float], list[float]]:
+    def _extremes(self, rows: Sequence["array[float]"]) -> tuple[Sequence[float], Sequence[float]]:
         """Least and greatest of each column; infinite where there is no number.
 
         What stands first is no NaN, and min and max pass over a NaN anywhere else.
         """
+        if len(rows) == 1 and all(map(math.isfinite, rows[0])):
+            return rows[0], rows[0]
         first = [INFINITE] * self._width
         lows = list(map(min, zip(first, *rows, strict=True)))
         first = [-INFINITE] * self._width
