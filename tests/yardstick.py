@@ -11,7 +11,7 @@ import importlib.util
 import re
 import site
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ DEVICE = "unit"
 MODELS = Path(__file__).parent.parent / "drivers" / "profiles"
 FAR = 400 * 86400.0  # what is told the scorer, which wants a number, where no crossing is in sight
 LIMIT = re.compile(r"\s*(?P<column>[\w.]+)\s*(?P<side>[<>])=?\s*(?P<level>[-+0-9.eE]+)\s*")
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (as the series: the local time of some place)
 WEEK, MONDAY = 7 * 86400.0, 4 * 86400.0  # s; 1970 began on a Thursday
 LAST = (Phase.CLOSED, Phase.WITHDRAWN)
 
@@ -83,7 +84,7 @@ class Detector:
         self._engine: Engine | None = None  # its time begins with the first row
 
     def push(self, ts: str, values: Sequence[float]) -> list[dict[str, Any]]:
-        at = datetime.fromisoformat(ts).replace(tzinfo=UTC).timestamp()
+        at = (datetime.fromisoformat(ts) - EPOCH).total_seconds()
         if self._engine is None:
             self._engine = Engine(self._rules, points(self._columns), convert, at, lambda at: (at - MONDAY) % WEEK)
         row = tuple(NoValue("empty") if value != value else value for value in values)  # noqa: PLR0124  (NaN)
