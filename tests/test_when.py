@@ -353,7 +353,7 @@ def play(subject: Engine, steps: list[tuple[float, str, dict[str, Outcome]]], at
     found: list[tuple[Any, ...]] = []
     for dt, device, values in steps:
         at += dt
-        changes = subject.feed(Batch(device, at, tuple(values), tuple(values.values())))
+        changes = sorted(subject.feed(Batch(device, at, tuple(values), tuple(values.values()))), key=lambda change: change.episode)
         found += [(change.at, change.episode, change.phase, change.says, change.value) for change in changes]
     return found
 
