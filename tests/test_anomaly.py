@@ -80,8 +80,8 @@ def test_a_spike_is_told_in_plain_words_with_what_is_usual_and_how_rare_it_is() 
     assert steps([first, closed]) == [(1000, "opened"), (1001, "closed")]
     assert first.says == "d x is 3.4 bar, unlike anything in the past; it is usually 1.84 to 2.16 bar."
     assert first.because == (
-        "it is 1.401 bar above its level of 1.999 bar; in 1001 readings over 3 days 11 h it was never more than 0.2743 bar above; "
-        "of records that are beaten, one in 181 is beaten that far"
+        "it is 1.4 bar above its level of 1.999 bar; in 1001 readings over 3 days 11 h it was never more than 0.27 bar above; "
+        "of records that are beaten, one in 180 is beaten that far"
     )
     assert 0.5 < first.confidence < 1.0
     assert closed.how == "by itself"
@@ -343,6 +343,18 @@ def test_duplicated_and_late_readings_change_nothing() -> None:
         assert not subject.feed(batch(number * STEP, x=1e9))
         assert not subject.feed(batch(number * STEP - 400, x=-1e9))
     assert told == feed(engine(learn=30000.0), SPIKED)
+
+
+def test_to_be_asked_twice_about_a_reading_changes_nothing() -> None:
+    """As the engine may do at any time."""
+    once, twice = engine(learn=30000.0), engine(learn=30000.0)
+    (watch,) = twice._watches
+    for number, value in enumerate(SPIKED):
+        told = [once.feed(batch(number * STEP, x=value)), twice.feed(batch(number * STEP, x=value))]
+        assert list(told[0]) == list(told[1])
+        if number:
+            assert watch.look(value, number * STEP, is_open=False) == watch.look(value, number * STEP, is_open=True)
+    assert once.state() == twice.state()
 
 
 def test_an_edited_rule_keeps_what_was_learnt_of_the_point() -> None:

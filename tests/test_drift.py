@@ -92,7 +92,7 @@ def test_what_comes_back_is_told_as_back() -> None:
     _, last = feed(engine(), moved)
     assert last.how == "by itself"
     assert 75 < last.at / DAY < 85
-    assert last.says.startswith("d x is back around 19.9")
+    assert last.says.startswith("d x is back where it was after ")
 
 
 def test_it_shows_how_far_it_has_learnt() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.contract import NoValue, Outcome
-from gateway.diagnosis.words import duration, fill, number, quantity
+from gateway.diagnosis.words import duration, fill, number, quantity, rough, span
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,15 @@ def test_values(value: Outcome | None, text: str) -> None:
 def test_times(seconds: float, text: str) -> None:
     """One or two units, as people say it."""
     assert duration(seconds) == text
+
+
+def test_ranges_and_estimates_have_no_more_digits_than_they_are_worth() -> None:
+    """A range by its width, an estimate two digits."""
+    assert span(1.8412, 2.1621, "bar") == "1.84 to 2.16 bar"
+    assert span(-3.2, 1210.7, "W") == "-3 to 1211 W"
+    assert span(21.0, 21.0, "°C") == "21 °C"
+    assert rough(0.27431, "bar") == "0.27 bar"
+    assert rough(6111.0) == "6100"
 
 
 def test_placeholders() -> None:

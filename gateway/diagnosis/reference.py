@@ -145,13 +145,13 @@ class Watchman:
         """From which distance on it is told."""
         return max(NEED * self.reference.spread, WIDE * self.reference.deviation, least)
 
-    def gone(self) -> float:
+    def gone(self, days: int = RECENT) -> float:
         """How far the last days were off."""
-        return median(self.recent) if self.recent else 0.0
+        return median(self.recent[-days:]) if self.recent else 0.0
 
     def is_back(self, least: float) -> bool:
-        """Whether the last days were near the reference again."""
-        return abs(median(self.recent[-WEEK:])) < BACK * self.needed(least)
+        """Whether the days of the last week were near the reference again."""
+        return abs(self.gone(WEEK)) < BACK * self.needed(least)
 
     def forget(self) -> None:
         """It is back: begin to add up anew."""

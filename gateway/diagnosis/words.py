@@ -56,6 +56,11 @@ def quantity(value: Outcome | None, unit: str = "", apart_from: float | None = N
     return f"{number(value, apart_from)} {unit}".rstrip()
 
 
+def rough(value: float, unit: str = "") -> str:
+    """A size that is itself an estimate, in two significant digits: "0.28 bar"."""
+    return f"{number(float(f'{value:.2g}'))} {unit}".rstrip()
+
+
 def span(low: float, high: float, unit: str = "") -> str:
     """A range with no more digits than it is wide: "1.84 to 2.16 bar"."""
     width = high - low

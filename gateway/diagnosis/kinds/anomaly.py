@@ -27,11 +27,12 @@ from gateway.diagnosis.normal import WARM, Normal
 from gateway.diagnosis.pace import Pace
 from gateway.diagnosis.rhythm import HALF_HOUR
 from gateway.diagnosis.watch import ANYTHING, NEVER, Rule, ToUnit, Verdict, Watch, all_of, matching
-from gateway.diagnosis.words import duration, number, span
+from gateway.diagnosis.words import duration, rough, span
 
 ADOPT = 600  # readings after which a change is the new normal, where no time is written
 ADOPT_LEAST = 3600.0  # s
 QUIET = 100  # readings for which a point that has been told of is not told of again
+QUIET_MOST = 6 * 3600.0  # s
 HUGE = 1e150  # beyond this, sums of squares end
 NEW_NORMAL = "new normal"
 RHYTHMS = {"day": "anything at this time of day", "week": "anything at this time of the week"}
@@ -153,7 +154,7 @@ class Anomaly(Watch):
         if normal.away >= 0:
             self._follow(normal, value, at)
         elif surprise > self.threshold and normal.count > self.needed:
-            if self.group.absent or at - self.returned_at > QUIET * pace.step:
+            if self.group.absent or at - self.returned_at > min(QUIET * pace.step, QUIET_MOST):
                 self._leave(normal, value, at, surprise)
         elif pace.changed:
             self.pace, self.normal = Pace(), None
@@ -221,6 +222,12 @@ class Anomaly(Watch):
             return "what is usual"
         return span(told.low, told.high, self.point.unit)
 
+    def _usual(self) -> str:
+        if self.normal is None:
+            return "what was usual"
+        low, high, hourly = self.normal.usual(self.half_hour)
+        return f"{span(low, high, self.point.unit)}, as is usual{' at this hour' if hourly else ''}"
+
     def says(self, phase: Phase, lasting: float) -> str:  # noqa: ARG002
         """See `Watch.says`."""
         if phase is Phase.CLOSED:
@@ -246,17 +253,17 @@ class Anomaly(Watch):
         if told is None:
             return "it was unusual when it began, and the rule has changed since"
         if phase is Phase.CLOSED:
-            return "it did not come back" if self.ended == NEW_NORMAL else f"it is back towards {self.limit()}"
+            return "it did not come back" if self.ended == NEW_NORMAL else f"it is back near {self._usual()}"
         past = f"in {told.readings} readings over {duration(told.seen)}"
-        odds = f"of records that are beaten, one in {max(2, round(told.odds))} is beaten that far"
+        odds = f"of records that are beaten, one in {rough(max(2.0, told.odds))} is beaten that far"
         if told.view in RHYTHMS:
-            size, record = number(abs(told.size)), number(told.record)
+            size, record = rough(abs(told.size)), rough(told.record)
             return f"it is {size} times as far off as is usual at this hour; {past} it was never more than {record} times; {odds}"
         side = "above" if told.size > 0 else "below"
-        from_what = {"value": f"its level of {self.written(told.level)}", "step": "the readings just before"}
-        what = from_what.get(told.view, f"the level of {self.written(told.level)} on average")
-        size, record = self.written(abs(told.size)), self.written(told.record, abs(told.size))
-        return f"it is {size} {side} {what}; {past} it was never more than {record} {side}; {odds}"
+        it = "on average it" if told.view == "mean" else "it"
+        what = "the readings just before" if told.view == "step" else f"its level of {self.written(told.level)}"
+        size, record = rough(abs(told.size), self.point.unit), rough(told.record, self.point.unit)
+        return f"{it} is {size} {side} {what}; {past} it was never more than {record} {side}; {odds}"
 
     def confidence(self) -> float | None:
         """See `Watch.confidence`: a half for a surprise of 4, then halfway to certainty with each 4 more."""

@@ -21,9 +21,9 @@ from drivers.contract import KeyMistake, Outcome, Seconds, Value
 from gateway.diagnosis.buckets import SAMPLES, SLOTS, Bucket
 from gateway.diagnosis.contract import STATE, Difference, Phase, PointInfo, RuleKeys
 from gateway.diagnosis.foreseen import Sampler
-from gateway.diagnosis.reference import RECENT, Day, Reference, Watchman
+from gateway.diagnosis.reference import RECENT, WEEK, Day, Reference, Watchman
 from gateway.diagnosis.watch import NEVER, Rule, ToUnit, Verdict, Watch, matching
-from gateway.diagnosis.words import quantity
+from gateway.diagnosis.words import rough
 
 DAY = 86400.0
 MONTH = 30.0  # days
@@ -129,7 +129,7 @@ class Drift(Watch):
     def _follow(self, watchman: Watchman, day: Day) -> None:
         """Another day of a drift that has been told."""
         watchman.take(day, self.season, self.least)
-        self.new = self.old + watchman.gone()
+        self.new = self.old + watchman.gone(WEEK)
         if watchman.is_back(self.least):
             watchman.forget()
             self.days = []
@@ -159,7 +159,7 @@ class Drift(Watch):
 
     def limit(self) -> str:
         """See `Watch.limit`: how far it had to go."""
-        return quantity(float(f"{self.needed:.2g}"), self.point.unit)
+        return rough(self.needed, self.point.unit)
 
     def says(self, phase: Phase, lasting: float) -> str:  # noqa: ARG002
         """See `Watch.says`."""
@@ -167,11 +167,11 @@ class Drift(Watch):
             return f"{{point}} has gone from {self.written(self.old, self.new)} to {{value}} in {{lasting}}, and stays away."
         if self.ended == NEW_NORMAL:
             return "{point} has settled around {value}: that is its new normal."
-        return f"{{point}} is back around {self.written(self.old)} after {{lasting}}."
+        return f"{{point}} is back where it was after {{lasting}}: around {{value}}, {self.written(self.old)} before."
 
     def because(self, phase: Phase, value: Outcome | None, lasting: float) -> str:  # noqa: ARG002
         """See `Watch.because`."""
-        apart = quantity(float(f"{abs(self.new - self.old):.2g}"), self.point.unit)
+        apart = rough(abs(self.new - self.old), self.point.unit)
         side = "above" if self.new > self.old else "below"
         if phase is Phase.CLOSED and self.ended == NEW_NORMAL:
             return f"its days have been around there for {self.wanted} days, {apart} {side} those before"
