@@ -17,7 +17,12 @@ TALKS_TO_PEERS = {
     "test_ble", "test_ble_bluez", "test_broker", "test_modbus", "test_modbus_refusals", "test_outbox", "test_ports",
     "test_serial_line", "test_uplink", "test_uplink_tls",
 }  # fmt: skip
-LIVES_LONG = {"test_anomaly", "test_drift", "test_learn", "test_life", "test_trend", "test_trend_properties", "test_golden"}
+LIVES_LONG = {
+    "test_anomaly", "test_baseline", "test_causes", "test_ceilings", "test_change", "test_compare",
+    "test_config_syntax", "test_count", "test_cycling", "test_desk", "test_drift", "test_engine_history",
+    "test_expression", "test_folding", "test_golden", "test_learn", "test_life", "test_presence", "test_profiles",
+    "test_replay", "test_trend", "test_trend_line", "test_trend_properties", "test_usage", "test_when",
+}  # fmt: skip
 """Modules with real peers, and those that let months pass: for `make test`, not for every save."""
 
 
