@@ -35,7 +35,10 @@ from gateway.diagnosis.words import duration
 from gateway.health import LOOK, Health
 from gateway.polling import Poller, Schedule
 from gateway.saved_state import SavedState, Stamp
+from gateway.service.contract import Statement
 from gateway.service.desk import Desk
+from gateway.service.facts import HubFacts
+from gateway.service.service import Service
 from gateway.store import DiskFullError, Store, StoreError
 from gateway.uplink import Uplink
 from gateway.watchdog import Notifier, Pulse
@@ -78,7 +81,8 @@ class Hub:
         self._desk = Desk(config, store, clock, self._facts)
         self._saved = SavedState(store)
         self.engine = self._engine(config)
-        self._waiting: list[Change] = self._resume()  # changes on their way to the clerk
+        self.service = self._service(config)
+        self._waiting: list[Statement] = self._resume()  # on their way to the clerk
         self.pollers: dict[str, Poller] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._filing = asyncio.Lock()  # some are being stored
@@ -187,7 +191,7 @@ class Hub:
         changes = self.engine.feed(batch)
         if changes:
             self._hand_over(changes)
-        if self.engine.next_due < self._alarm_at:
+        if self._next_due() < self._alarm_at:
             self._set_alarm()
         if self._audience:
             self._audience.batch(batch)
@@ -196,23 +200,33 @@ class Hub:
         """One timer for all deadlines of all rules."""
         if self._alarm:
             self._alarm.cancel()
-        wait = min(max(self.engine.next_due - self._clock.now(), 0.0), ALARMS)
+        wait = min(max(self._next_due() - self._clock.now(), 0.0), ALARMS)
         self._alarm_at = self._clock.now() + wait
         self._alarm = asyncio.get_running_loop().call_later(wait, self._ring)
         self.pulse.expect("alarm", self._alarm_at)
 
+    def _next_due(self) -> float:
+        return min(self.engine.next_due, self.service.next_due)
+
     def _ring(self) -> None:
-        changes = self.engine.tick(self._clock.now())
+        now = self._clock.now()
+        changes = self.engine.tick(now)
         if changes:
             self._hand_over(changes)
+        if statements := self.service.tick(now):
+            self.tell(statements)
         if self.clerk.is_due():
             self._news.set()
         self._set_alarm()
 
     def _hand_over(self, changes: Sequence[Change]) -> None:
-        self._waiting.extend(changes)
+        self.tell(self.service.take(changes))
+
+    def tell(self, statements: Sequence[Statement]) -> None:
+        """Let the clerk have them. Also where there are none: what the service has noted is to be kept."""
+        self._waiting.extend(statements)
         while len(self._waiting) > WAITING:  # the disk takes nothing
-            self._waiting.remove(min(self._waiting, key=lambda change: IMPORTANCE[change.severity]))
+            self._waiting.remove(min(self._waiting, key=lambda statement: IMPORTANCE[statement.change.severity]))
             self.dropped += 1
         self._news.set()
 
@@ -237,15 +251,13 @@ class Hub:
     async def _file(self) -> None:
         """Store what waits, as one commit; what could not be stored waits on."""
         async with self._filing:
-            changes, self._waiting = self._waiting, []
+            statements, self._waiting = self._waiting, []
             missed, self.dropped = self.dropped, 0
-            if not (changes or missed or self.clerk.is_due()):
-                return
-            state = self.engine.state(history=False, calm=False)
+            state = self._state(all_of_it=False)
             try:
-                made = await self._in_thread(self._write, changes, missed, state, Stamp.now(self._clock))
+                made = await self._in_thread(self._write, statements, missed, state, Stamp.now(self._clock))
             except BaseException:
-                self._waiting[:0] = changes
+                self._waiting[:0] = statements
                 self.dropped += missed
                 raise
         self._mail.set()
@@ -254,11 +266,11 @@ class Hub:
             if self._audience:
                 self._audience.moment(moment)
 
-    def _write(self, changes: Sequence[Change], missed: int, state: dict[str, Any], stamp: Stamp) -> list[moments.Moment]:
+    def _write(self, statements: Sequence[Statement], missed: int, state: dict[str, Any], stamp: Stamp) -> list[moments.Moment]:
         """The moments, their case numbers and the episodes that they are about, all or none: so nothing is told twice."""
         try:
             with self._store.transaction():
-                made = self.clerk.file(self._desk, changes, missed)
+                made = self.clerk.file(self._desk, statements, missed)
                 self._saved.save(state, stamp)
         except StoreError:
             self._saved.distrust()
@@ -267,20 +279,22 @@ class Hub:
 
     # ------------------------------------------------------------ across a restart
 
-    def _resume(self) -> list[Change]:
+    def _resume(self) -> list[Statement]:
         """Go on where the hub left off; returns what is to be told of that."""
         try:
             saved = self._saved.load()
             if saved is None:
                 return []
             shift, off = saved.stamp.until(Stamp.now(self._clock))
-            changes = list(self.engine.restore(saved.engine, shift=shift, off=off))
+            changes = self.engine.restore(saved.engine, shift=shift, off=off)
+            told = self.service.recall(saved.engine["service"], shift, self._clock.now())
         except (ValueError, LookupError, TypeError) as error:
             log.error("what was learnt is lost", fault=f"the saved state cannot be read: {error}")
             self.engine = self._engine(self._config)
+            self.service = self._service(self._config)
             return []
         log.info("goes on where it left off", off=f"{off:.0f} s", open_episodes=len(self.engine.open_episodes()))
-        return changes
+        return [*told, *self.service.take(changes)]
 
     async def _save_regularly(self) -> None:
         while True:
@@ -296,8 +310,11 @@ class Hub:
         async with self._filing:
             if self._waiting:
                 return
-            state = self.engine.state(history=False, calm=all_of_it)
+            state = self._state(all_of_it=all_of_it)
             await self._in_thread(partial(self._saved.save, state, Stamp.now(self._clock), all_of_it=all_of_it))
+
+    def _state(self, *, all_of_it: bool) -> dict[str, Any]:
+        return {**self.engine.state(history=False, calm=all_of_it), "service": self.service.memory()}
 
     async def _in_thread(self, function: Any, *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
@@ -379,11 +396,15 @@ class Hub:
             if not _same_bus(old, config, name):
                 await self._end(f"bus:{name}")
                 del self.pollers[name]
+        ended: Sequence[Change] = ()
         if _for_engine(old) != _for_engine(config):
             engine = self._engine(config)
             ended = engine.adopt(self.engine)
             self.engine = engine
-            self._hand_over(ended)
+        known = self.service.memory()
+        self.service = self._service(config)
+        self.tell(self.service.recall(known, 0.0, self._clock.now()))
+        self._hand_over(ended)
         self._desk = Desk(config, self._store, self._clock, self._facts)
         self.clerk.adopt(config)
         if old.uplink != config.uplink:
@@ -400,6 +421,9 @@ class Hub:
         zone = ZoneInfo(config.hub.time_zone)
         surroundings = config.surroundings(wall_time(self._clock, zone))
         return Engine(config.rules, config.points(), convert, self._clock.now(), week_time(self._clock, zone), surroundings)
+
+    def _service(self, config: Config) -> Service:
+        return Service(config, HubFacts(config, self.engine, self._clock))
 
 
 def _for_engine(config: Config) -> tuple[object, ...]:

@@ -12,12 +12,12 @@ from typing import Any
 
 from gateway.clock import Clock
 from gateway.config import model
-from gateway.diagnosis.contract import Change
 from gateway.lifetime import Lifetime
 from gateway.moments import Moment
 from gateway.outbox import Outbox
 from gateway.service import own_health
 from gateway.service.ceilings import Ceilings
+from gateway.service.contract import Statement
 from gateway.service.desk import Desk
 from gateway.store import SET_ASIDE, Store
 
@@ -41,14 +41,15 @@ class Clerk:
         """Whether something waits to be told though nothing has happened: what was folded in an hour that is over."""
         return self._lifetime.now() >= self._ceilings.due
 
-    def file(self, desk: Desk, changes: Sequence[Change], missed: int = 0) -> list[Moment]:
-        """Store the moments about these changes, and return those that will be told. Raises StoreError; then nothing has changed.
+    def file(self, desk: Desk, statements: Sequence[Statement], missed: int = 0) -> list[Moment]:
+        """Store the moments about these, and return those that will be told. Raises StoreError; then nothing has changed.
 
-        missed: changes that were lost before they got here, for want of a disk.
+        missed: statements that were lost before they got here, for want of a disk.
         """
         with self._store.transaction():
             now = self._lifetime.now()
-            admitted = self._ceilings.admit([desk.moment(change) for change in changes], now)
+            made = [desk.write(statement) for statement in statements]
+            admitted = self._ceilings.admit(made, now)
             notices = [own_health.told(notice, desk, self._clock.now()) for notice in admitted.notices]
             made = [*admitted.moments, *notices]
             if made or missed:

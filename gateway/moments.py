@@ -13,7 +13,7 @@ Pure: no I/O and no clock. A moment has no `id` and no `seq` before the outbox h
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -97,6 +97,28 @@ class Desk(Wire, frozen=True, kw_only=True):
     contact: str = ""
 
 
+class HandedOver(Wire, frozen=True, kw_only=True):
+    """A case goes from one owner to another, because what was seen moved the fault: ids of owners, and the reason in words."""
+
+    from_: str = field(name="from")
+    to: str
+    because: str
+
+
+class Tried(Wire, frozen=True, kw_only=True):
+    """What was done about a case, and what came of it.
+
+    what: "remedy NAME", "step 2", "visit". result: begun (nobody knows yet), worked (it was seen to help), failed (it was done and
+    did not help), harmed (it made things worse), impossible (it could not be done), interrupted (the hub ended in the middle, and
+    nobody knows how far it came).
+    """
+
+    what: str
+    at: Annotated[datetime, Meta(tz=True)]
+    result: Literal["begun", "worked", "failed", "harmed", "impossible", "interrupted"]
+    says: str = ""
+
+
 class Hub(Wire, frozen=True, kw_only=True):
     """The hub when the moment was made.
 
@@ -118,7 +140,8 @@ class Account(Wire, frozen=True, kw_only=True):
     when the condition began. `because` is what was compared with what. `how` is said of a closed episode only. `counts` are numbers
     of moments that were not told one by one, by their rule or by the reason why not; of kind `hub` only. `caused_by` is the case
     that explains this one, `at_fault` the layer that it is laid to. `openings` is how often it has opened within this case,
-    `recurrence` which time this is within some months, `affected` how many devices are silent because of it.
+    `recurrence` which time this is within some months, `affected` how many devices are silent because of it. `handed_over` is of
+    the phase of that name, `tried` what was done about it so far.
     """
 
     seq: Annotated[int, Meta(ge=0)]
@@ -145,6 +168,8 @@ class Account(Wire, frozen=True, kw_only=True):
     openings: int = 1
     recurrence: int = 1
     affected: int = 0
+    handed_over: HandedOver | None = None
+    tried: tuple[Tried, ...] = ()
     hub: Hub
 
 
@@ -175,10 +200,12 @@ def compose(
     device: Device | None,
     utc: Callable[[float], datetime],
     caused_by: str = "",
+    adds: Mapping[str, Any] = {},
 ) -> Moment:
     """The moment about one step of an episode; `utc` tells the wall-clock time of a time of the hub's timeline.
 
-    `device` is None where the point is not a device's. `caused_by` is the case number of the episode that explains this one.
+    `device` is None where the point is not a device's. `caused_by` is the case number of the episode that explains this one. `adds`
+    are fields of `Account` beyond what the change knows.
     """
     return Moment(
         id="",
@@ -211,6 +238,7 @@ def compose(
             recurrence=change.recurrence,
             affected=change.affected,
             hub=hub if hub.clock == "synced" else replace(hub, at=round(change.at, 3)),
+            **adds,
         ),
     )
 
@@ -374,7 +402,8 @@ def restamped(wire: bytes, clock: Clock) -> bytes:
     time = _second(clock.utc(hub.at))
     shift = time - moment.time
     evidence = data.evidence and replace(data.evidence, from_=data.evidence.from_ + shift)
-    put_right = replace(data, since=data.since + shift, evidence=evidence, hub=replace(hub, clock="corrected"))
+    tried = tuple(replace(one, at=one.at + shift) for one in data.tried)
+    put_right = replace(data, since=data.since + shift, evidence=evidence, tried=tried, hub=replace(hub, clock="corrected"))
     return to_wire(replace(moment, time=time, data=put_right))
 
 

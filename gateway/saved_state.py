@@ -23,6 +23,7 @@ from gateway.store import Store
 
 FORMAT = 1
 WATCH = "watch "  # begins the name of a row about one rule on one point
+SERVICE = "service "  # and of a row of one part of the service
 RECENT = 120.0  # s: two saves
 BUDGET = 8192  # bytes of learnt statistics at one save: at one a minute 12 MB a day, and a card bears 20
 
@@ -133,6 +134,8 @@ def _parts(engine: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "plans", [[plan["device"], plan["points"]] for plan in engine["plans"]]
     # Of a device that is read all the time the last reading is as old as the save; to write it down each time would wear the card.
     yield "seen", [None if now - plan["at"] < RECENT else plan["at"] for plan in engine["plans"]]
+    for part, memory in engine.get("service", {}).items():
+        yield f"{SERVICE}{part}", memory
     for rule_id, rule in engine["rules"].items():
         yield f"rule {rule_id}", {"kind": rule["kind"], "keys": rule["keys"]}
         for point_id, entry in rule["points"].items():
@@ -153,4 +156,5 @@ def _whole(parts: Mapping[str, Any], at: float) -> dict[str, Any]:
         for (device, points), seen in zip(parts["plans"], parts["seen"], strict=True)
     ]
     rest = {part: parts[part] for part in ("voids", "telling")}
-    return {"version": parts["engine"]["version"], "now": at, "rules": rules, "plans": plans, **rest}
+    service = {part.removeprefix(SERVICE): value for part, value in parts.items() if part.startswith(SERVICE)}
+    return {"version": parts["engine"]["version"], "now": at, "rules": rules, "plans": plans, "service": service, **rest}

@@ -18,6 +18,8 @@ from gateway.config.units import convert, duration
 from gateway.diagnosis.contract import STATE
 from gateway.diagnosis.engine import Engine
 from gateway.service.desk import Desk
+from gateway.service.facts import HubFacts
+from gateway.service.service import Service
 from gateway.store import Store
 
 STORIES = sorted(path.parent for path in (Path(__file__).parent / "golden").glob("*/readings.txt"))
@@ -115,14 +117,20 @@ def tell(story: Path, folder: Path) -> list[dict[str, Any]]:
     zone = ZoneInfo(settings.hub.time_zone)
     surroundings = settings.surroundings(wall_time(clock, zone))
     engine = Engine(settings.rules, settings.points(), convert, clock.now(), week_time(clock, zone), surroundings)
+    service = Service(settings, HubFacts(settings, engine, clock))
     told = []
     with Store.open(folder / "canary.db") as store:
         desk = Desk(settings, store, clock, lambda: moments.Hub(clock="synced", version="0"))
         for batch in sorted(
             (batch for number, device in enumerate(devices) for batch in batches(device, number)), key=lambda b: b.at
         ):
-            told += [desk.moment(change) for change in (*engine.tick(batch.at - 0.0625), *engine.feed(batch))]
-    return plain(told)
+            before = batch.at - 0.0625
+            while (due := min(engine.next_due, service.next_due)) <= before:  # is told at its own time
+                clock.advance(max(due, clock.now()) - clock.now())
+                told += [*service.take(engine.tick(clock.now())), *service.tick(clock.now())]
+            clock.advance(batch.at - clock.now())
+            told += service.take(engine.feed(batch))
+        return plain(list(map(desk.write, told)))
 
 
 def plain(told: list[moments.Moment]) -> list[dict[str, Any]]:

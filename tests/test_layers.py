@@ -45,8 +45,7 @@ KNOWS = {
     "gateway.polling": {"drivers.contract", "gateway.clock", "gateway.watchdog"},
     "gateway.moments": {"drivers.contract", "gateway.clock", "gateway.diagnosis.contract"},
     "gateway.service": {
-        "drivers.contract", "gateway.clock", "gateway.config.model", "gateway.diagnosis.contract", "gateway.moments",
-        "gateway.store",
+        "drivers.contract", "gateway.clock", "gateway.config", "gateway.diagnosis", "gateway.moments", "gateway.store",
     },
     "gateway.outbox": {"gateway.clock", "gateway.moments", "gateway.store"},
     "gateway.backoff": {"gateway.dial"},

@@ -20,13 +20,14 @@ NOT_A_NUMBER = NoValue("not a number")
 class Column:
     """One point: its watches, and what they may ask of it (`watch.Sight`)."""
 
-    __slots__ = ("device", "index", "missing", "others", "plan", "point", "seen_before", "text", "watches")
+    __slots__ = ("device", "index", "known_since", "missing", "others", "plan", "point", "seen_before", "text", "watches")
 
     def __init__(self, point: PointInfo, device: "Device", started: float) -> None:
         self.point = point
         self.device = device
         self.watches: Sequence[Watch] = ()
         self.missing: NoValue | None = None  # why there is no value now
+        self.known_since: float | None = None  # since when there has been one without a break; None before the first
         self.text = False  # the value now is one
         self.seen_before = started  # when there last was one, while there is none
         self.plan: Plan | None = None  # the shape of batch that it comes in, and where in it

@@ -141,6 +141,8 @@ class Engine:
         assert not isinstance(value, NoValue)
         is_text = isinstance(value, str)
         ask_all = is_text or column.text or column.missing is not None  # or who was told that there is none would not hear of it
+        if column.known_since is None or column.missing is not None:
+            column.known_since = at
         column.missing = None
         column.text = is_text
         for watch in column.watches:
@@ -357,6 +359,17 @@ class Engine:
         column = self._columns.get(point_id)
         return column.last() if column else None
 
+    def known_since(self, point_id: str) -> float | None:
+        """Since when a point has had a value without a break, None while it has none. "device/*" stands for all that have one."""
+        device, _, name = point_id.partition("/")
+        if name == "*":
+            known = self._devices.get(device)
+            columns = [column for column in known.columns if column.point.name != STATE] if known else []
+        else:
+            columns = [column] if (column := self._columns.get(point_id)) else []
+        times = [column.known_since for column in columns if column.missing is None]
+        return max((time for time in times if time is not None), default=None)
+
     def past(self) -> Iterator[Batch]:
         """What is remembered of all watched points, in the order of time; see `History.past`. What was no number is left out."""
         return heapq.merge(
@@ -493,6 +506,7 @@ class Engine:
             plan.values = tuple(NoValue("not known") if value is None else value for value in kept.get("values", ()))
             for column in plan.columns:
                 column.seen_before = -NEVER  # not when this engine began: it was read before, and `voids` knows what was lost
+                column.known_since = -NEVER
             if plan.history and kept["history"]:
                 plan.history.recall(kept["history"], shift)
 

@@ -17,7 +17,10 @@ from gateway.config.model import Config
 from gateway.config.units import convert
 from gateway.diagnosis.contract import Change
 from gateway.diagnosis.engine import Engine
+from gateway.service.contract import Statement
 from gateway.service.desk import Desk
+from gateway.service.facts import HubFacts
+from gateway.service.service import Service
 from gateway.store import Store
 
 BINS = 1200  # of a point's course: more than a page has pixels
@@ -150,19 +153,20 @@ class _Run:
         # A recording may be coarser than the polls were: that nobody was heard for a while says nothing but this.
         rules = {name: rule for name, rule in config.rules.items() if rule.kind != "silent" or name not in config.built_in}
         engine = Engine(rules, config.points(), convert, first.at, local, surroundings)
+        self._service = Service(config, HubFacts(config, engine, self._clock))
         last = first.at
         for batch in chain((first,), batches):
             last = max(last, batch.at)
             self._take(engine, batch, told)
             progress(batch.at)
-        self._tell(engine.tick(last), told)
+        self._pass(engine, last, told)
         return Account(self._told, self._courses, engine.readings, engine.late, self._strangers, first.at, last, len(self._seen))
 
     def _take(self, engine: Engine, batch: Batch, told: Callable[[Told], None]) -> None:
         if batch.at > self._clock.at:
-            while engine.next_due < batch.at:  # what falls due between two readings is told at its own time
-                self._clock.at = max(self._clock.at, engine.next_due)
-                self._tell(engine.tick(self._clock.at), told)
+            while (due := min(engine.next_due, self._service.next_due)) < batch.at:  # is told at its own time
+                self._clock.at = max(self._clock.at, due)
+                self._pass(engine, self._clock.at, told)
             self._clock.at = batch.at
         self._seen.add(batch.device)
         for point, value in zip(batch.points, batch.values, strict=True):
@@ -171,10 +175,15 @@ class _Run:
                 self._strangers[f"{batch.device}/{point}"] += 1
             elif isinstance(value, int | float):
                 self._courses.setdefault(known, Course(batch.at)).add(batch.at, float(value))
-        self._tell(engine.feed(batch), told)
+        if changes := engine.feed(batch):
+            self._tell(self._service.take(changes), told)
 
-    def _tell(self, changes: Sequence[Change], told: Callable[[Told], None]) -> None:
-        for change in changes:
-            made = Told(change, self._desk.moment(change))
+    def _pass(self, engine: Engine, at: float, told: Callable[[Told], None]) -> None:
+        self._tell(self._service.take(engine.tick(at)), told)
+        self._tell(self._service.tick(at), told)
+
+    def _tell(self, statements: Sequence[Statement], told: Callable[[Told], None]) -> None:
+        for statement in statements:
+            made = Told(statement.change, self._desk.write(statement))
             self._told.append(made)
             told(made)

@@ -5,14 +5,16 @@ moment: the rule names them; or they cover what is at fault (the device, its mod
 line is at fault and not the device; a part of the hub), or are the operator of the network that is; or the desk takes it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from typing import Any
 
 from gateway import moments
 from gateway.clock import Clock
 from gateway.config.model import Config, DeviceConfig
 from gateway.diagnosis.contract import HUB, Change, Fault, Phase
 from gateway.service.case import Cases
+from gateway.service.contract import Statement
 from gateway.store import Store
 
 LAST = {Phase.CLOSED, Phase.WITHDRAWN}
@@ -28,8 +30,18 @@ class Desk:
         self._store = store
         self._cases = Cases(store, config.hub.id)
 
-    def moment(self, change: Change) -> moments.Moment:
-        """The moment about this change.
+    def write(self, statement: Statement) -> moments.Moment:
+        """The moment that says a statement; see `moment`."""
+        adds = dict(statement.adds)
+        if statement.tried:
+            adds["tried"] = tuple(
+                moments.Tried(what=one.what, at=self._clock.utc(one.at).replace(microsecond=0), result=one.result, says=one.says)
+                for one in statement.tried
+            )
+        return self.moment(statement.change, statement.owner, adds)
+
+    def moment(self, change: Change, held_by: moments.Owner | None = None, adds: Mapping[str, Any] = {}) -> moments.Moment:
+        """The moment about this change; `held_by` owns its case, where that is settled, `adds` is what the service has to add.
 
         Belongs in one transaction with the `Outbox.put` of the moment, so that an episode never loses its number before its last
         moment is stored: `with store.transaction(): outbox.put(*map(desk.moment, changes))`.
@@ -45,11 +57,12 @@ class Desk:
             hub_id=self._config.hub.id,
             hub=self._hub(),
             case=case,
-            owner=owner(self._config, change),
+            owner=held_by or owner(self._config, change),
             desk=moments.Desk(name=self._config.desk.name, contact=self._config.desk.contact),
             device=record(device) if device else None,
             utc=self._clock.utc,
             caused_by=caused_by,
+            adds=adds,
         )
 
 

@@ -5,6 +5,7 @@ from gateway.clerk import Clerk
 from gateway.clock import VirtualClock
 from gateway.config.model import Config, Desk, Hub
 from gateway.moments import from_wire
+from gateway.service.contract import Statement
 from gateway.service.desk import Desk as ServiceDesk
 
 from moments_of import change
@@ -25,10 +26,10 @@ class Office:
 
     def file(self, *numbers, **facts):
         changes = [change(episode=f"warm freezer-{number}/t {number}", at=self.clock.now(), **facts) for number in numbers]
-        return self.clerk.file(self.desk, changes)
+        return self.clerk.file(self.desk, [Statement(change=each) for each in changes])
 
     def file_one(self, one):
-        return self.clerk.file(self.desk, [one])
+        return self.clerk.file(self.desk, [Statement(change=one)])
 
     def waiting(self):
         with self.store.transaction():

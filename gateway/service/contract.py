@@ -1,0 +1,88 @@
+"""What the parts of the service layer share: from what the diagnosis tells to what is said of it and done about it.
+
+    engine -> changes -> [part -> part -> ...] -> statements -> clerk (number, moment, privacy, ceilings, outbox)
+
+A `Part` is handed every statement in turn; it passes it on, changes it, holds it back, or adds others, which go through the parts
+after it. So a part knows those before it by what they say, and nothing of those after it. What several parts know of a case is in
+the `casebook`. All of it is driven by statements, by deadlines and by a passed-in `now`, and does no I/O: what the hub is to do in
+the world leaves as an order (`remedies.py`) and comes back as its result.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from drivers.contract import Outcome
+from gateway import moments
+from gateway.diagnosis.contract import Change, Evidence, PointInfo
+
+NEVER = float("inf")
+Result = Literal["begun", "worked", "failed", "harmed", "impossible", "interrupted"]
+"""begun: nobody knows yet. worked: it was seen to help. failed: it was done and did not help. harmed: it made things worse.
+impossible: it could not be done. interrupted: the hub ended in the middle, and nobody knows how far it came."""
+
+
+class Try(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done about a case: `moments.Tried` on the hub's own timeline (s)."""
+
+    what: str
+    at: float
+    result: Result
+    says: str = ""
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is to be told: a step of a case, with what the service has to add to it.
+
+    `change.episode` is the key of the case, on which its number hangs. `adds` are fields of `moments.Account` by name, such as
+    `handed_over`.
+    """
+
+    change: Change
+    owner: moments.Owner | None = None  # None: whoever covers what is at fault
+    tried: tuple[Try, ...] = ()
+    adds: Mapping[str, Any] = {}
+
+
+class Facts(Protocol):
+    """What the service may ask of the hub at any time. Times in seconds of the hub's timeline."""
+
+    def wall(self, at: float) -> datetime | None:
+        """The local time of the hub's site, aware; None while the clock is not trusted."""
+
+    def point(self, point_id: str) -> PointInfo | None:
+        """What is known of a point; None where there is none of this name."""
+
+    def last(self, point_id: str) -> tuple[Outcome, float] | None:
+        """The newest reading of a point and its time; None where there has been none."""
+
+    def known_since(self, point_id: str) -> float | None:
+        """Since when a point has had a value without a break (of "device/*": each of them); None while it has none."""
+
+    def evidence(self, point: PointInfo, since: float, at: float) -> Evidence | None:
+        """What the hub saw of a point."""
+
+    def holds(self, condition: str) -> bool | None:
+        """Whether a condition over the newest readings holds; None where that is unknown."""
+
+
+class Part(Protocol):
+    """One part of the service."""
+
+    @property
+    def next_due(self) -> float:
+        """When `tick` has something to do; `NEVER` for not before something is said."""
+
+    def take(self, statement: Statement) -> Iterable[Statement]:
+        """A part before this one, or the diagnosis, says something: what goes on from here, in order."""
+
+    def tick(self, now: float) -> Iterable[Statement]:
+        """Time has passed: what is to be said because of that."""
+
+    def memory(self) -> Any:
+        """What must survive a restart, as plain data; the same as long as nothing happens, because each change is written down."""
+
+    def recall(self, memory: Any, shift: float, now: float) -> Iterable[Statement]:
+        """Take up what `memory` gave, with `shift` added to its times; what is to be said of the restart."""

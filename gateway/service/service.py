@@ -1,0 +1,61 @@
+"""The service layer as a whole: the parts in their order, and how they are kept across restarts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from gateway.config.model import Config
+from gateway.diagnosis.contract import Change
+from gateway.service.casebook import Casebook
+from gateway.service.casework import Casework
+from gateway.service.contract import NEVER, Facts, Part, Statement
+
+
+class Service:
+    """From changes to statements. Made anew for each config; what it knows goes on by `memory` and `recall`."""
+
+    def __init__(self, config: Config, facts: Facts) -> None:
+        self.book = Casebook(config, facts)
+        self.casework = Casework(config, facts, self.book)
+        self._parts: dict[str, Part] = {
+            "cases": self.casework,
+        }
+        self.next_due = NEVER  # when `tick` has something to do
+
+    def take(self, changes: Sequence[Change]) -> list[Statement]:
+        """What is to be told of some changes, in order."""
+        return self._planned(self._through([Statement(change=change) for change in changes], 0))
+
+    def tick(self, now: float) -> list[Statement]:
+        """What is to be told because time has passed."""
+        told: list[Statement] = []
+        for place, part in enumerate(self._parts.values()):
+            if part.next_due <= now:
+                told += self._through(part.tick(now), place + 1)
+        return self._planned(told)
+
+    def say(self, name: str, statements: Iterable[Statement]) -> list[Statement]:
+        """What a part says when somebody has asked it to do something: a command, or the result of an action."""
+        return self._planned(self._through(statements, list(self._parts).index(name) + 1))
+
+    def _planned(self, told: list[Statement]) -> list[Statement]:
+        self.next_due = min(part.next_due for part in self._parts.values())
+        return told
+
+    def _through(self, statements: Iterable[Statement], first: int) -> list[Statement]:
+        """Statements on their way through the parts from a place on."""
+        found = list(statements)
+        for part in list(self._parts.values())[first:]:
+            found = [passed for statement in found for passed in part.take(statement)]
+        return found
+
+    def memory(self) -> dict[str, Any]:
+        """Everything that must survive, a part each."""
+        return {name: part.memory() for name, part in self._parts.items()}
+
+    def recall(self, memory: Mapping[str, Any], shift: float, now: float) -> list[Statement]:
+        """Take up what `memory` gave; returns what is to be told of that. A part that is new here begins anew."""
+        told: list[Statement] = []
+        for place, (name, part) in enumerate(self._parts.items()):
+            if memory.get(name) is not None:
+                told += self._through(part.recall(memory[name], shift, now), place + 1)
+        return self._planned(told)
