@@ -6,6 +6,9 @@ Nothing of `gateway/` may be imported here; drivers know nothing of rules, momen
 
 Two shapes of bus are enough. On a *polled* bus the hub asks (`PolledBus.read`); on a *broadcast* bus devices speak when they
 like (`BroadcastBus.listen`). A bus may be both: a Bluetooth adapter hears adverts and reads characteristics.
+
+Beside that a bus may be able to *act*: to write a point (`ActingBus`), to put its own medium right (`ResettableBus`). Both are
+optional, and what may be written is only what the config declares so, point by point.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,6 +85,14 @@ class DeviceFault(Exception):  # noqa: N818  (the design's word: a device is at 
 
     def __str__(self) -> str:
         return f"{self.what}; {self.hint}" if self.hint else self.what
+
+
+class NotTaken(DeviceFault):
+    """A write was acknowledged, but what was read back is something else: `found`."""
+
+    def __init__(self, what: str, found: Outcome, *, hint: str = "") -> None:
+        super().__init__(what, kind="refused", hint=hint)
+        self.found = found
 
 
 # ---------------------------------------------------------------- keys: what a technician writes
@@ -187,6 +198,42 @@ class BroadcastBus(Protocol):
 
 Bus: TypeAlias = Any
 """A PolledBus, a BroadcastBus or both; told apart by whether `polled` and `heard` have entries."""
+
+
+class ActingBus(Protocol):
+    """What a bus offers beside its shape where it can write. It has `PolledBus.connect` and `close` in any case."""
+
+    writable: Mapping[str, frozenset[str]]  # device -> those of its points that the config declares writable
+
+    def misfit(self, device: str, point: str, value: Value) -> str:
+        """Why this cannot be written, found without touching the device; the empty text where it can. Never raises.
+
+        The text ends with what can: "21.53 is between two of its values; expected 21.5, or 21.6".
+        """
+
+    async def write(self, device: str, point: str, value: Value) -> Outcome:
+        """Write one point, in the unit in which it is read, and read it back: what was read, or NoValue where nothing can be.
+
+        Raises DeviceFault: NotTaken where it reads back as something else; kind "misfit", before anything is sent, where
+        `misfit` has something to say. After any other fault it is not known whether the device took it. May take twice the
+        device's timeout: once to write, once to read back. Safe to cancel at any await, and never written twice.
+        """
+
+
+class ResettableBus(Protocol):
+    """What a bus offers besides where it can put its own medium right, such as an adapter that is switched off and on."""
+
+    async def reset(self) -> None:
+        """Do so, and be usable afterwards. Raises DeviceFault(layer="bus"). Never leaves the medium off, even when cancelled."""
+
+
+class ActingDriver(Protocol):
+    """What a `Driver` offers besides where its buses can act."""
+
+    resets: bool  # whether they are each a ResettableBus; where this is missing, they are none
+
+    def misfit(self, device: DeviceSpec, point: str, value: Value) -> str:
+        """As `ActingBus.misfit`, for a config that is only checked."""
 
 
 class Driver(Protocol):
