@@ -8,8 +8,8 @@ Promises
   (`salvage`), after a crash in between too; then it is kept as `<name>.corrupt`, for support, over the one of an earlier time.
 - A file in which damage shows only at work is looked through as a whole at the next start.
 - Every file has a `generation` of its own, drawn by lot, which is part of each id that is counted here: ids never repeat, even when
-  the file was lost and counting begins again. A file whose log cannot be read to its end gets another one: what had been counted
-  there is forgotten, and somebody may have heard of it.
+  the file was lost and counting begins again. A file whose log cannot be read to its last commit gets another one: what had been
+  counted there is forgotten, and somebody may have heard of it.
 - One process at a time: a second one is refused (`StoreBusyError`).
 
 Little is written, because the card under a Pi wears. Measured for a moment of 1.5 kB that is put and later deleted: pages of 1 KiB
@@ -31,6 +31,8 @@ from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from gateway import wal
 
 PAGE = 1024  # bytes; see above
 LOG_PAGES = 1024  # the log is copied into the database when it holds so many
@@ -85,7 +87,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             if _beside(path, DAMAGED).exists() and not path.exists():  # a crash between two steps of `_move`
                 _move_log(path, _beside(path, DAMAGED))
-            logged = _logged(Path(f"{path}-wal"))
+            torn = wal.torn(Path(f"{path}-wal"))
             try:
                 connection = _connect(path)
             except sqlite3.DatabaseError as error:
@@ -95,7 +97,6 @@ class Store:
                 _move(path, _beside(path, DAMAGED))
                 connection = _connect(path)
             try:
-                torn = not set_aside and logged > _read(connection, logged)
                 return cls(path, connection, _prepare(connection, generation, set_aside, torn=torn), set_aside)
             except BaseException:
                 connection.close()
@@ -279,28 +280,9 @@ def _prepare(connection: sqlite3.Connection, generation: Callable[[], str], set_
         connection.execute("COMMIT")
     elif torn:
         connection.execute("UPDATE store SET generation = ?", (generation(),))
+        with suppress(sqlite3.OperationalError):  # a full disk: then what is torn is found once more
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return str(connection.execute("SELECT generation FROM store").fetchone()[0])
-
-
-def _logged(log: Path) -> int:
-    """How many frames a log has had in its present round, readable or not (sqlite.org/fileformat2.html, chapter 4)."""
-    try:
-        content = log.read_bytes()
-    except FileNotFoundError:
-        return 0
-    salt, size = content[16:24], 24 + int.from_bytes(content[8:12], "big")
-    frames = range(32, len(content) - 23, size)
-    return max((number for number, at in enumerate(frames, 1) if content[at + 8 : at + 16] == salt), default=int(len(content) > 32))
-
-
-def _read(connection: sqlite3.Connection, logged: int) -> int:
-    """How many of these frames SQLite could read; it says so when it copies them."""
-    if not logged:
-        return 0
-    try:
-        return int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1])
-    except sqlite3.OperationalError:  # a full disk: nothing is known
-        return logged
 
 
 def _corrupt(error: sqlite3.DatabaseError) -> bool:
