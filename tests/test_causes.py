@@ -133,6 +133,20 @@ def test_a_cut_line_is_told_once_for_all_devices_on_it() -> None:
     assert house.told[1].episode == told.episode
 
 
+def test_tags_that_a_deaf_adapter_misses_have_not_left() -> None:
+    rules = {"bus-down": RULES["bus-down"], "left": rule("presence", "tag-*/x", after=AFTER)}
+    house = House({"air": ["tag-1", "tag-2"]}, rules).run(60).fail("bus.air").run(60)
+    assert house.said() == [("bus.air/state", "opened")]
+    assert {one.rule_id for one in house.engine.withheld()} == {"left"}
+    assert house.mend("bus.air").run(60).said()[1:] == [("bus.air/state", "closed")]
+
+
+def test_a_tag_that_leaves_while_the_others_are_heard_has_left() -> None:
+    rules = {"left": rule("presence", "tag-*/x", after=AFTER)}
+    house = House({"air": ["tag-1", "tag-2", "tag-3"]}, rules).run(60).fail("tag-2").run(60)
+    assert house.said() == [("tag-2/x", "opened")]
+
+
 def test_some_devices_of_a_line_are_told_as_some() -> None:
     house = plant(30).fail("f3", "f4", "f5", "f6", "f7").run(120)
     (told,) = house.told

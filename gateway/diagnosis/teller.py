@@ -212,7 +212,7 @@ class Teller:
 
     def _alone(self, telling: Telling, at: float) -> Fault | None:
         point = telling.watch.about
-        if not telling.watch.ABSENCE or layer(point.id) != "device":
+        if not telling.watch.absence or layer(point.id) != "device":
             return None
         return self._ear.alone(self._tree.info(f"{point.device}/{STATE}"), at)
 
@@ -221,7 +221,7 @@ class Teller:
     def _explaining(self, telling: Telling) -> Iterator[str]:
         """The nodes whose failure would explain an episode, the nearest first."""
         watch = telling.watch
-        if watch.ABSENCE or layer(watch.about.id) != "device":
+        if watch.absence or layer(watch.about.id) != "device":
             yield from self._tree.above(watch.about.id)
         if watch.rule.keys.needs:
             yield from self._tree.over([node_of(need) for need in watch.rule.keys.needs], but=watch.about.id)
@@ -394,7 +394,7 @@ class Teller:
         """Whether others fell silent at the same moment; then that is told, and this one attached to it."""
         watch = telling.watch
         node = self._node(telling)
-        if not watch.ABSENCE:
+        if not watch.absence:
             return False
         info = self._tree.info(node)
         heard = self._facts.heard(info.device)
@@ -406,7 +406,7 @@ class Teller:
         group = self._groups.setdefault(silence.node, Together(silence.node))
         self._by_key[group.key] = group
         ids = {one.id for one in silence.silent}
-        members = [one for one in self._tellings.values() if one.is_open and one.watch.ABSENCE and self._node(one) in ids]
+        members = [one for one in self._tellings.values() if one.is_open and one.watch.absence and self._node(one) in ids]
         severity = max((one.watch.rule.keys.severity for one in [telling, *members]), key=SEVERITIES.index)
         times = [heard for one in silence.silent if (heard := self._facts.heard(one.device)) is not None]
         span = (min([telling.since, *times]), max([telling.since, *times]))

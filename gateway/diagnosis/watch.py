@@ -103,7 +103,6 @@ class Watch:
 
     KIND: ClassVar[Kind] = "problem"
     TEXT: ClassVar[bool] = False  # whether `look` understands text; otherwise a text is no value to it
-    ABSENCE: ClassVar[bool] = False  # whether it is unhappy about hearing nothing, which what it hangs on may explain
     LEARNS: ClassVar[bool] = False  # whether its memory is of the point, and so outlives a change of the rule
 
     def __init__(self, rule: Rule, point: PointInfo) -> None:
@@ -133,6 +132,11 @@ class Watch:
     def kind(self) -> Kind:
         """Of what kind its moments are. A milestone is told once: there is nothing to put right, so its episode ends there."""
         return self.KIND
+
+    @property
+    def absence(self) -> bool:
+        """Whether it is unhappy about hearing nothing, which what its device hangs on may explain."""
+        return False
 
     @property
     def about(self) -> PointInfo:

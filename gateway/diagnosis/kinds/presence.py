@@ -90,6 +90,11 @@ class Presence(Watch):
         return NEVER
 
     @property
+    def absence(self) -> bool:
+        """See `Watch.absence`: who misses a tag may be deaf."""
+        return self.keys.expect == "here"
+
+    @property
     def lasting(self) -> float:
         """See `Watch.lasting`: when the verdict is unhappy, it has lasted already."""
         return 0.0

@@ -57,12 +57,16 @@ class Silent(Watch):
     __slots__ = ("after",)
 
     TEXT = True
-    ABSENCE = True
 
     def __init__(self, rule: Rule, point: PointInfo) -> None:
         super().__init__(rule, point)
         assert isinstance(rule.keys, Keys)
         self.after = max(AFTER, PERIODS * point.every) if rule.keys.after is None else rule.keys.after
+
+    @property
+    def absence(self) -> bool:
+        """See `Watch.absence`."""
+        return True
 
     def heard(self, at: float) -> float:
         """When it was last heard, as known at `at`."""
