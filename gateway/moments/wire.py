@@ -1,0 +1,117 @@
+"""From a moment to its bytes on the wire, and back.
+
+Promise: no moment exceeds `MAX_BYTES`. What does not fit loses evidence first (thinned, then dropped), then the ends of texts.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.clock import Clock
+from gateway.diagnosis.contract import Phase
+from gateway.moments.numbers import second, thin
+from gateway.moments.shape import Moment
+
+MAX_BYTES = 8192
+
+_encode = msgspec.json.Encoder().encode
+_decoder = msgspec.json.Decoder(Moment)
+
+
+def to_wire(moment: Moment) -> bytes:
+    """The moment as UTF-8 JSON of at most `MAX_BYTES`, whatever texts the config and the devices put into it."""
+    try:
+        wire = _encode(moment)
+    except UnicodeEncodeError:  # half of a surrogate pair, from a file name or a device: UTF-8 has no form for it
+        moment = _edited(moment, lambda text: text.encode("utf-8", "replace").decode())
+        wire = _encode(moment)
+    if len(wire) <= MAX_BYTES:
+        return wire
+    return next(wire for wire in map(_encode, _smaller(moment)) if len(wire) <= MAX_BYTES)
+
+
+def within(moment: Moment, most: int) -> Moment:
+    """The moment in so many bytes, if it can be made that small; else as small as it can be."""
+    smaller = moment
+    for smaller in (moment, *_smaller(moment)):
+        if len(to_wire(smaller)) <= most:
+            break
+    return smaller
+
+
+def restamped(wire: bytes, clock: Clock) -> bytes:
+    """The same moment with its times put right, where it was made before the clock was trusted, and the clock is trusted now.
+
+    As it is where that cannot be done: the machine has started anew since, so nobody knows how long ago it was.
+    """
+    if b'"clock":"unsynced"' not in wire or not clock.synced():
+        return wire
+    moment = from_wire(wire)
+    data, hub = moment.data, moment.data.hub
+    if hub.at is None or hub.timeline != clock.timeline:
+        return wire
+    time = second(clock.utc(hub.at))
+    shift = time - moment.time
+    evidence = data.evidence and replace(data.evidence, from_=data.evidence.from_ + shift)
+    tried = tuple(replace(one, at=one.at + shift) for one in data.tried)
+    put_right = replace(data, since=data.since + shift, evidence=evidence, tried=tried, hub=replace(hub, clock="corrected"))
+    return to_wire(replace(moment, time=time, data=put_right))
+
+
+def from_wire(wire: bytes) -> Moment:
+    """The moment that these bytes say. Raises `msgspec.DecodeError` for anything else."""
+    return _decoder.decode(wire)
+
+
+def _smaller(moment: Moment) -> Iterator[Moment]:
+    """The same moment, smaller and smaller; the last has no evidence and about 30 texts of at most 24 characters."""
+    evidence = moment.data.evidence
+    if evidence:
+        for most in (30, 15, 8):
+            values, lead, factor = thin(evidence.values, most)
+            start = datetime.fromtimestamp(evidence.from_.timestamp() + lead * evidence.every_s, UTC)
+            thinned = replace(evidence, values=tuple(values), from_=second(start), every_s=evidence.every_s * factor)
+            yield replace(moment, data=replace(moment.data, evidence=thinned))
+    moment = replace(moment, data=replace(moment.data, evidence=None))
+    yield moment
+    for limit in (1000, 400, 160, 60, 24):
+        cut = _edited(moment, partial(_cut, limit=limit))
+        yield replace(cut, data=replace(cut.data, advice=cut.data.advice[:8]))
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _edited(moment: Moment, edit: Callable[[str], str]) -> Moment:
+    """The moment with every text edited, except those that name the moment and its case."""
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, str) and not isinstance(value, Phase):
+            return edit(value)
+        if isinstance(value, tuple):
+            return tuple(map(walk, value))
+        if isinstance(value, dict):
+            return {walk(key): count for key, count in value.items()}
+        if isinstance(value, Struct):
+            return replace(value, **{name: walk(getattr(value, name)) for name in value.__struct_fields__})
+        return value
+
+    data = moment.data
+    edited = replace(walk(data), kind=data.kind, case=data.case, caused_by=data.caused_by, generation=data.generation)
+    return replace(moment, subject=edit(moment.subject), data=edited)
+
+
+def schema() -> bytes:
+    """The JSON Schema (2020-12) of a moment: the text of `config/moment.schema.json`."""
+    described = msgspec.json.schema(Moment)
+    for table in described["$defs"].values():
+        if "description" in table:
+            table["description"] = " ".join(table["description"].split())
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A moment of a Canary hub"}
+    return msgspec.json.format(msgspec.json.encode(head | described), indent=2) + b"\n"
