@@ -9,7 +9,7 @@ from gateway.config.document import Document
 from gateway.config.findings import Findings
 from gateway.config.problems import described, nearest, quoted
 
-SINGLE = ("hub", "uplink", "outbox", "limits", "desk")
+SINGLE = ("hub", "uplink", "downlink", "outbox", "limits", "desk")
 NAMED = ("owner", "bus", "device", "rule", "maintenance")
 
 Sections: TypeAlias = dict[str, dict[str, Any]]

@@ -14,6 +14,7 @@ from msgspec import Meta, field
 
 from drivers.contract import BusSpec, KeyMistake, Keys, Seconds, Secret
 from gateway.config import broker
+from gateway.config.downlink import Downlink
 from gateway.config.maintenance import Maintenance
 from gateway.config.problems import Unfit
 from gateway.diagnosis import hub_parts
@@ -223,6 +224,7 @@ class Config(Keys, frozen=True, kw_only=True):
     uplink: Uplink | None
     outbox: Outbox = Outbox()
     limits: Limits = Limits()
+    downlink: Downlink = Downlink()
     desk: Desk
     owners: Mapping[str, Owner]
     buses: Mapping[str, BusConfig]

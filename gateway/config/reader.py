@@ -17,6 +17,7 @@ from typing import Any
 
 from drivers.contract import Keys
 from gateway.config.devices import Devices, read_buses
+from gateway.config.downlink import Downlink
 from gateway.config.findings import Findings
 from gateway.config.fragments import Sections, documents, merge
 from gateway.config.model import Config, Desk, Hub, Limits, Outbox, Uplink
@@ -62,6 +63,7 @@ def _build(sections: Sections, findings: Findings, shelf: Shelf) -> Config | Non
     """The config as far as it can be made out; None where that is not far."""
     hub = _single(Hub, "hub", sections, findings)
     uplink = _single(Uplink, "uplink", sections, findings) if findings.says(("uplink",)) else None
+    downlink = _single(Downlink, "downlink", sections, findings)
     outbox = _single(Outbox, "outbox", sections, findings)
     limits = _single(Limits, "limits", sections, findings)
     desk = _single(Desk, "desk", sections, findings)
@@ -74,11 +76,12 @@ def _build(sections: Sections, findings: Findings, shelf: Shelf) -> Config | Non
     maintenance = read_maintenance(sections, points, findings)
     good = rules.good()
     check_needs(sections, points, devices.good(), good, findings)
-    if hub is None or outbox is None or limits is None or desk is None:
+    if hub is None or downlink is None or outbox is None or limits is None or desk is None:
         return None
     return Config(
         hub=hub,
         uplink=uplink,
+        downlink=downlink,
         outbox=outbox,
         limits=limits,
         desk=desk,

@@ -17,6 +17,7 @@ import drivers
 from drivers.contract import PointKeys
 from gateway import diagnosis
 from gateway.config import units
+from gateway.config.downlink import Downlink
 from gateway.config.maintenance import Maintenance
 from gateway.config.model import Bus, Desk, Device, Hub, Limits, Outbox, Owner, Uplink
 from gateway.config.problems import quoted
@@ -39,6 +40,7 @@ def reference(names: Iterable[str]) -> str:
     parts = [
         _part("`[hub]`", Hub),
         _part("`[uplink]`", Uplink),
+        _part("`[downlink]`", Downlink),
         _part("`[outbox]`", Outbox),
         _part("`[limits]`", Limits),
         _part("`[desk]`", Desk),

@@ -18,6 +18,7 @@ import drivers
 from drivers.contract import Driver
 from gateway import diagnosis
 from gateway.config import units
+from gateway.config.downlink import Downlink
 from gateway.config.fragments import NAMED
 from gateway.config.maintenance import Maintenance
 from gateway.config.model import Bus, Desk, Device, Hub, Limits, Outbox, Owner, Uplink
@@ -46,6 +47,7 @@ def schema(names: Iterable[str]) -> Schema:
         "properties": {
             "hub": _table(Hub),
             "uplink": _table(Uplink),
+            "downlink": _table(Downlink),
             "outbox": _table(Outbox),
             "limits": _table(Limits),
             "desk": _table(Desk),
