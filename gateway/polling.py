@@ -7,6 +7,8 @@ Promises
 - A poll that is late is skipped, never queued: a slow bus gives fewer readings, not older ones. Lateness is counted (`Lateness`).
 - One bad device is one bad device. Hanging, raising, garbling or unplugged, it costs its neighbours at most its own timeout, and
   is asked less and less often. Another bus notices nothing.
+- Whoever wants to act on a bus (write a point, open it again) takes its turn between two polls, one at a time, with a time limit:
+  polls wait for at most one such act, and acts for at most one poll.
 - How a device is doing is itself a point, `<device>/state`, so that rules can watch it. A bus has one too: `bus.<name>/state`.
 
 Nothing here knows what a reading means or where it goes: batches are handed to `deliver`, which returns at once.
@@ -15,13 +17,14 @@ Nothing here knows what a reading means or where it goes: batches are handed to 
 import asyncio
 import heapq
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
-from drivers.contract import Batch, Bus, DeviceFault, Outcome
+from drivers.contract import Batch, Bus, DeviceFault, Outcome, Value
 from gateway.clock import Clock
 from gateway.watchdog import Pulse
 
@@ -39,6 +42,7 @@ REOPEN = 60.0  # s at most between two attempts to open a bus
 JITTER = 0.1  # share of a pause that is left to chance, so that devices that fell silent together do not come back together
 OPENING = 10.0  # s that opening a bus may take
 SLOTS = 8  # parts of a period over which the devices of a bus are spread: bursts save CPU, spreading saves jitter
+RESETTING = 30.0  # s that putting a medium right may take
 MISSED = 3.0  # a device that speaks by itself is mute when it has been quiet for so many of its periods
 
 
@@ -47,6 +51,27 @@ class Schedule(NamedTuple):
 
     every: float
     timeout: float
+
+
+T = TypeVar("T")
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives. Whoever waits may be cancelled meanwhile, and more than once: that is raised when it has ended.
+
+    For what must not be cut short and has its own time limit, such as switching on again what was switched off.
+    """
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled and not task.cancelled():
+        task.exception()  # it has been looked at
+        raise cancelled
+    return task.result()
 
 
 class Lateness:
@@ -108,7 +133,9 @@ class _Voice:
 class Poller:
     """The devices of one bus; `run` is its task.
 
-    `turn` is where everybody else who must use the bus queues (a remedy that writes a register): first come, first served.
+    `turn` is where all who use the bus queue, polls and acts alike: first come, first served. The acts are `value`, `write`,
+    `reopen` and `reset`; they raise DeviceFault and nothing else for what goes wrong, and work also while `run` does not: then they
+    open the bus for themselves.
     """
 
     def __init__(
@@ -137,6 +164,12 @@ class Poller:
         self._queue = [(turn.due, next(self._order), turn) for turn in self._turns]
         self._parallel = max(1, min(bus.parallel, len(self._turns))) if self._turns else 1
         self.turn = asyncio.Semaphore(self._parallel)
+        self.writable: Mapping[str, Collection[str]] = getattr(bus, "writable", {})
+        self.resettable = hasattr(bus, "reset")
+        self._timeouts = {device: schedule.timeout for device, schedule in schedules.items()}
+        self._acting = asyncio.Lock()
+        self._running = False
+        self._reopened = False  # on purpose: whoever listened need not wait before it listens again
         self._opening = asyncio.Lock()
         self._attempts = 0  # to open the bus, in vain, in a row
         self._state = ""
@@ -153,14 +186,88 @@ class Poller:
             work |= {name: self._poll(name) for name in (f"poll:{self.name}:{worker}" for worker in range(self._parallel))}
         if self._voices:
             work |= {f"listen:{self.name}": self._listen(), f"quiet:{self.name}": self._watch_quiet(f"quiet:{self.name}")}
+        self._running = True
         try:
             async with asyncio.TaskGroup() as group:
                 for name, task in work.items():
                     group.create_task(task, name=name)
         finally:
+            self._running = False
             for name in work:
                 self._pulse.forget(name)
-            await self.bus.close()
+            try:
+                async with self._acting:  # a relay that is just being switched on again is not left off
+                    pass
+            finally:
+                await self.bus.close()
+
+    # ------------------------------------------------------------ acts
+
+    def misfit(self, device: str, point: str, value: Value) -> str:
+        """Why this cannot be written, found without touching the device; the empty text where it can."""
+        if device not in self.writable:
+            return f"nothing of {device} can be written"
+        if point not in self.writable[device]:
+            known = ", ".join(sorted(self.writable[device])) or "none of its points is"
+            return f"{point} is not declared writable; of {device}: {known}"
+        why: str = self.bus.misfit(device, point, value)
+        return why
+
+    async def value(self, device: str, point: str) -> Outcome:
+        """What one point of a device that is asked says now."""
+        points = self.bus.polled.get(device, ())
+        if point not in points:
+            raise DeviceFault(f"{device}/{point} cannot be asked for", kind="misfit")
+        async with self._between_polls():
+            values = await self._act(lambda: self.bus.read(device), self._timeouts[device], device)
+        return values[points.index(point)]  # type: ignore[no-any-return]
+
+    async def write(self, device: str, point: str, value: Value) -> Outcome:
+        """See `ActingBus.write`. What cannot be written is refused before anything is sent."""
+        if why := self.misfit(device, point, value):
+            raise DeviceFault(f"{device}/{point}: {why}", kind="misfit")
+        async with self._between_polls():
+            limit = 2 * self._timeouts[device]  # once to write, once to read back
+            return await self._act(lambda: self.bus.write(device, point, value), limit, device)  # type: ignore[no-any-return]
+
+    async def reopen(self) -> None:
+        """Let go of the bus and open it again, while nobody uses it."""
+        async with self._between_polls(alone=True):
+            self._reopened = bool(self._voices)
+            try:
+                await self.bus.close()
+                await self._act(None, OPENING, f"bus.{self.name}")
+            finally:
+                self._reopened = False
+
+    async def reset(self) -> None:
+        """See `ResettableBus.reset`; nobody uses the bus meanwhile."""
+        if not self.resettable:
+            raise DeviceFault(f"bus {self.name} has nothing that could be reset", kind="misfit", layer="bus")
+        async with self._between_polls(alone=True):
+            await self._act(self.bus.reset, RESETTING, f"bus.{self.name}")
+
+    @asynccontextmanager
+    async def _between_polls(self, *, alone: bool = False) -> AsyncIterator[None]:
+        """The bus, as one who is served in turn; `alone` as the only one."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._acting)
+            for _ in range(self._parallel if alone else 1):
+                await stack.enter_async_context(self.turn)
+            try:
+                yield
+            finally:
+                if not self._running:
+                    await self.bus.close()
+
+    async def _act(self, act: Callable[[], Awaitable[Any]] | None, limit: float, who: str) -> Any:
+        """Open the bus where it is not open, then do this."""
+        result: Any = await self._open()
+        if result is None and act is not None:
+            result = await self._guard(act(), limit, who)
+        if isinstance(result, DeviceFault):
+            raise result
+        return result
 
     # ------------------------------------------------------------ devices that are asked
 
@@ -188,13 +295,18 @@ class Poller:
     async def _ask(self, turn: _Turn) -> tuple[Outcome, ...] | DeviceFault:
         """One question to one device, opening the bus first if need be."""
         if self._state != WELL:
-            async with self._opening:
-                fault: DeviceFault | None = await self._guard(self.bus.connect(), OPENING, f"bus.{self.name}")
-            if fault:
-                fault.layer = "bus"
+            if fault := await self._open():
                 return fault
             self._bus_is_well()
         return await self._guard(self.bus.read(turn.name), turn.timeout, turn.name)  # type: ignore[no-any-return]
+
+    async def _open(self) -> DeviceFault | None:
+        """Make sure that the bus is open; the fault where it cannot be."""
+        async with self._opening:
+            fault: DeviceFault | None = await self._guard(self.bus.connect(), OPENING, f"bus.{self.name}")
+        if fault:
+            fault.layer = "bus"
+        return fault
 
     async def _guard(self, work: Awaitable[Any], limit: float | None, who: str) -> Any:
         """What `work` gives within `limit` seconds, or the fault that it ended with. Whatever a driver does wrong stops here."""
@@ -250,6 +362,9 @@ class Poller:
     async def _listen(self) -> None:
         while True:
             fault = await self._guard(self.bus.listen(self._hear), None, f"bus.{self.name}")
+            if self._reopened:
+                self._reopened = False
+                continue
             await self._lose_bus(fault or DeviceFault("listening ended", kind="gone", layer="bus"))
 
     def _hear(self, device: str, points: tuple[str, ...], values: tuple[Outcome, ...]) -> None:

@@ -43,6 +43,10 @@ KNOWS = {
     "gateway.diagnosis": {"drivers.contract"},
     "gateway.config": {"drivers", "gateway.diagnosis"},
     "gateway.polling": {"drivers.contract", "gateway.clock", "gateway.watchdog"},
+    "gateway.program": set(),
+    "gateway.acting": {
+        "drivers.contract", "gateway.clock", "gateway.config.actions", "gateway.config.model", "gateway.polling", "gateway.program",
+    },
     "gateway.moments": {"drivers.contract", "gateway.clock", "gateway.diagnosis.contract"},
     "gateway.service": {
         "drivers.contract", "gateway.clock", "gateway.config", "gateway.diagnosis", "gateway.moments", "gateway.store",
