@@ -61,6 +61,8 @@ def test_a_profile_is_read_with_its_samples_and_what_they_must_give(profile):
         ("power = 230.2", "power = [230.2]", "samples[0].readings.power: found a list, expected a number, a text, true, false"),
         ('[samples.readings]\npower = 230.2\nlevel = { no_value = "void" }', "", 'samples[0]: "readings" is missing'),
         ("[[samples]]", "[samples]", "samples: found a table, expected [[samples]]"),
+        ("power = 230.2", "power = 230.4", "samples[0].readings.power: the sample gives 230.2, expected 230.4"),
+        ('{ no_value = "void" }', "65535", "samples[0].readings.level: the sample gives no value (void), expected 65535"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_profile_is_told_with_its_place(profile, good, bad, problem):

@@ -4,6 +4,7 @@ A profile has exactly the keys that a device has inline, plus `[[samples]]`: rec
 give. A reading that must be "no value" is written as `{ no_value = "why" }`.
 """
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path as FilePath
@@ -12,7 +13,7 @@ from typing import Any
 import msgspec
 
 import drivers
-from drivers.contract import DeviceSpec, Driver, Keys, NoValue, Outcome
+from drivers.contract import DeviceFault, DeviceSpec, Driver, Keys, NoValue, Outcome
 from gateway.config.document import Document
 from gateway.config.findings import Findings
 from gateway.config.model import Device
@@ -71,6 +72,8 @@ def _inspect(path: str | os.PathLike[str]) -> tuple[Findings, Profile | None]:
     if common is None or keys is None or None in points.values():
         return findings, None
     device = DeviceSpec(name=FilePath(path).stem, keys=keys, points=points, timeout=common.timeout)
+    if report.whole and not findings.problems():
+        _prove(driver, device, samples, report)
     return findings, Profile(driver, device, tuple(samples))
 
 
@@ -132,6 +135,32 @@ def _readings(written: Any, points: Mapping[str, Any], at: Path, report: Report)
         else:
             report.add(here, f"found {described(value)}", 'a number, a text, true, false, or { no_value = "why" }')
     return readings
+
+
+def _prove(driver: Driver, device: DeviceSpec, samples: Iterable[tuple[Any, Mapping[str, Outcome]]], report: Report) -> None:
+    """Tell where a sample gives other readings than those beside it, by the very code that decodes live answers."""
+    for number, (sample, expected) in enumerate(samples):
+        try:
+            given = driver.decode(device, sample)
+        except DeviceFault as fault:
+            report.add(("samples", number), f"it cannot be decoded: {fault.what}", "an exchange as it was recorded")
+            continue
+        for name, value in expected.items():
+            if not _same(given.get(name), value):
+                found = _shown(given[name]) if name in given else "nothing"
+                report.add(("samples", number, "readings", name), f"the sample gives {found}", _shown(value))
+
+
+def _same(given: Outcome | None, expected: Outcome) -> bool:
+    if isinstance(given, bool) or isinstance(expected, bool) or not isinstance(given, int | float):
+        return type(given) is type(expected) and given == expected
+    return isinstance(expected, int | float) and math.isclose(given, expected, rel_tol=1e-6)
+
+
+def _shown(value: Outcome) -> str:
+    if isinstance(value, NoValue):
+        return f"no value ({value.reason})"
+    return f"{value:.7g}" if isinstance(value, float) else quoted(value)
 
 
 # ---------------------------------------------------------------- beneath a device
