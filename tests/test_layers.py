@@ -39,7 +39,8 @@ IMPORTS = {module(path): set(imports(path)) for path in FILES}
 KNOWS = {
     "drivers": set(),
     "gateway.clock": set(),
-    "gateway.store": set(),
+    "gateway.wal": set(),
+    "gateway.store": {"gateway.wal"},
     "gateway.diagnosis": {"drivers.contract"},
     "gateway.config": {"drivers", "gateway.diagnosis"},
     "gateway.polling": {"drivers.contract", "gateway.clock", "gateway.watchdog"},
