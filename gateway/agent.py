@@ -24,6 +24,7 @@ from drivers.contract import Batch
 from gateway import __version__, moments
 from gateway.clerk import Clerk
 from gateway.clock import Clock, SystemClock, wall_time, week_time
+from gateway.commands import Commands
 from gateway.config import ConfigError, load
 from gateway.config.model import Config
 from gateway.config.units import convert
@@ -80,6 +81,7 @@ class Hub:
         self._wear = Wear(store, clock.now)
         self._desk = Desk(config, store, clock, self._facts)
         self._saved = SavedState(store)
+        self.commands = Commands()
         self.engine = self._engine(config)
         self.service = self._service(config)
         self._waiting: list[Statement] = self._resume()  # on their way to the clerk
@@ -453,7 +455,8 @@ async def serve(path: Path) -> None:
             loop.add_signal_handler(number, stop.set)
         reloading = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, reloading.set)
-        async with Control(Path(config.hub.state), {"history": hub.history, "status": hub.account}), asyncio.TaskGroup() as group:
+        control = Control(Path(config.hub.state), {"history": hub.history, "status": hub.account}, hub.commands)
+        async with control, asyncio.TaskGroup() as group:
             reloader = group.create_task(_reload_on(reloading, hub, path, notifier), name="reload")
             await hub.run(stop, notifier)
             reloader.cancel()

@@ -1,7 +1,9 @@
 """Talking to the hub that runs on this machine: a Unix socket in its state folder, for `canary` commands.
 
 One line of JSON asks ({"do": "history"}), lines answer, and the end of the stream ends the answer; the last line is {"error": ...}
-when it did not work. Whoever may open the folder (the hub's own user, and root) may ask; nobody else can reach the socket.
+when it did not work. Views such as the history are as many lines as it takes; whatever else may be asked of a hub (`commands.py`,
+the same that the cloud asks by downlink) is answered by one line of JSON. Whoever may open the folder (the hub's own user, and
+root) may ask; nobody else can reach the socket.
 """
 
 import asyncio
@@ -12,23 +14,32 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
+
+from gateway.commands import Answer, CommandError, Commands
+
 SOCKET = "control.sock"
 LONGEST = 64 * 1024  # bytes of a question
 
-Handler = Callable[[Mapping[str, Any]], Iterator[str]]
+View = Callable[[Mapping[str, Any]], Iterator[str]]
 """From a question to the lines of its answer. Raises ControlError for what a person did wrong."""
 
 
 class ControlError(Exception):
     """The hub cannot be asked, or does not do what it is asked; one line for a person."""
 
+    def __init__(self, text: str, name: str = "") -> None:
+        super().__init__(text)
+        self.name = name  # of a command's mistake: see `commands.ErrorName`
+
 
 class Control:
-    """The hub's side. `async with Control(folder, handlers):` answers until it is left."""
+    """The hub's side. `async with Control(folder, views, commands):` answers until it is left."""
 
-    def __init__(self, folder: Path, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, folder: Path, views: Mapping[str, View], commands: Commands | None = None) -> None:
         self._path = folder / SOCKET
-        self._handlers = handlers
+        self._views = views
+        self._commands = commands or Commands()
 
     async def __aenter__(self) -> Self:
         """Take the socket, in the place of one that a dead process left."""
@@ -55,15 +66,27 @@ class Control:
     async def _answer(self, reader: asyncio.StreamReader) -> AsyncIterator[str]:
         try:
             question = json.loads(await reader.readline())
-            handler = self._handlers[question["do"]]
-        except (ValueError, KeyError, TypeError):
-            yield json.dumps({"error": f"asked for something unknown; known: {', '.join(sorted(self._handlers))}"})
-            return
+            asked = question.pop("do")
+            view = self._views.get(asked)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            view, asked, question = None, "", {}
         try:
-            for line in handler(question):
-                yield line
+            if view:
+                for line in view(question):
+                    yield line
+            else:
+                yield await self._perform(asked, question)
         except ControlError as error:
             yield json.dumps({"error": str(error)})
+        except CommandError as error:
+            yield json.dumps({"error": str(error), "name": error.name})
+
+    async def _perform(self, name: object, fields: Mapping[str, Any]) -> str:
+        known = self._commands.names("person")
+        if name not in known:
+            raise ControlError(f"asked for something unknown; known: {', '.join(sorted([*self._views, *known]))}")
+        answer = await self._commands.read(str(name), fields, "person").perform()
+        return msgspec.json.encode(answer).decode()
 
 
 def ask(folder: Path, **question: Any) -> Iterator[str]:
@@ -80,5 +103,14 @@ def ask(folder: Path, **question: Any) -> Iterator[str]:
         link.sendall(json.dumps(question).encode() + b"\n")
         for line in stack.enter_context(link.makefile(encoding="utf-8")):
             if line.startswith('{"error"'):
-                raise ControlError(json.loads(line)["error"])
+                told = json.loads(line)
+                raise ControlError(told["error"], told.get("name", ""))
             yield line.rstrip("\n")
+
+
+def perform(folder: Path, name: str, **fields: Any) -> Answer:
+    """Have that hub do a command, and return its answer. Raises ControlError."""
+    for line in ask(folder, do=name, **fields):
+        answer: Answer = json.loads(line)
+        return answer
+    raise ControlError(f"the hub on {folder} was stopped before it answered")
