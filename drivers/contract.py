@@ -159,6 +159,20 @@ class Complaint(NamedTuple):
     expected: str
 
 
+class Misfit(NamedTuple):
+    """Why something cannot be written: what was found, what was expected ("21.53, between two of its values", "21.5 or 21.6").
+
+    of_point: no value would do, for the point is not declared writable.
+    """
+
+    found: str
+    expected: str
+    of_point: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.found}; expected {self.expected}"
+
+
 # ---------------------------------------------------------------- the two shapes
 
 Hear: TypeAlias = Callable[[str, tuple[str, ...], tuple[Outcome, ...]], None]
@@ -205,11 +219,8 @@ class ActingBus(Protocol):
 
     writable: Mapping[str, frozenset[str]]  # device -> those of its points that the config declares writable
 
-    def misfit(self, device: str, point: str, value: Value) -> str:
-        """Why this cannot be written, found without touching the device; the empty text where it can. Never raises.
-
-        The text ends with what can: "21.53 is between two of its values; expected 21.5, or 21.6".
-        """
+    def misfit(self, device: str, point: str, value: Value) -> Misfit | None:
+        """Why this cannot be written, found without touching the device; None where it can. Never raises."""
 
     async def write(self, device: str, point: str, value: Value) -> Outcome:
         """Write one point, in the unit in which it is read, and read it back: what was read, or NoValue where nothing can be.
@@ -232,7 +243,7 @@ class ActingDriver(Protocol):
 
     resets: bool  # whether they are each a ResettableBus; where this is missing, they are none
 
-    def misfit(self, device: DeviceSpec, point: str, value: Value) -> str:
+    def misfit(self, device: DeviceSpec, point: str, value: Value) -> Misfit | None:
         """As `ActingBus.misfit`, for a config that is only checked."""
 
 

@@ -205,13 +205,10 @@ class Poller:
 
     def misfit(self, device: str, point: str, value: Value) -> str:
         """Why this cannot be written, found without touching the device; the empty text where it can."""
-        if device not in self.writable:
-            return f"nothing of {device} can be written"
-        if point not in self.writable[device]:
-            known = ", ".join(sorted(self.writable[device])) or "none of its points is"
-            return f"{point} is not declared writable; of {device}: {known}"
-        why: str = self.bus.misfit(device, point, value)
-        return why
+        if point in self.writable.get(device, ()):
+            return str(self.bus.misfit(device, point, value) or "")
+        known = ", ".join(sorted(self.writable.get(device, ()))) or "none of its points is"
+        return f"{point} is not declared writable; of {device}: {known}"
 
     async def value(self, device: str, point: str) -> Outcome:
         """What one point of a device that is asked says now."""

@@ -4,12 +4,13 @@ The list is closed on purpose. Everything that a hub may ever do to its surround
 on the hub itself; nothing that comes from outside can name a device, a value or a program.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
-from drivers.contract import KeyMistake, Keys, Seconds, Value
+from drivers.contract import BusSpec, Driver, KeyMistake, Keys, Seconds, Value
 
 BUS = "bus."
 
@@ -126,3 +127,43 @@ def _check_place(key: str, place: str | tuple[str, ...]) -> None:
             raise KeyMistake(key, f'"{place}"', '"device/point"')
     elif not place.removeprefix(BUS) or not place.startswith(BUS):
         raise KeyMistake(key, f'"{place}"', '"bus.NAME"')
+
+
+# ---------------------------------------------------------------- what only the whole config can tell
+
+Lines: TypeAlias = Mapping[str, tuple[Driver, BusSpec]]
+"""Every bus by name: what speaks on it, and what is on it."""
+
+
+def mistakes(keys: ActionKeys, lines: Lines) -> Iterator[KeyMistake]:
+    """Things and values that the rest of the config does not bear out. Touches no device, and asks for no program to be there."""
+    match keys.action:
+        case Write(device, point, value):
+            yield from _cannot_write("write", device, point, {"value": value}, lines)
+        case Cycle(device, point, _, off, on):
+            yield from _cannot_write("cycle", device, point, {"off": off, "on": on}, lines)
+        case Reopen(bus) | Reset(bus):
+            key = "reopen" if keys.reopen else "reset"
+            if bus not in lines:
+                yield KeyMistake(key, f'no bus is called "{bus}"', " or ".join(f'"{BUS}{name}"' for name in lines) or "a bus")
+            elif keys.reset and not getattr(lines[bus][0], "resets", False):
+                yield KeyMistake(key, f'"{bus}" has nothing that could be reset', "a bus with an adapter of its own, or `reopen`")
+
+
+def _cannot_write(key: str, name: str, point: str, values: Mapping[str, Value], lines: Lines) -> Iterator[KeyMistake]:
+    found = next(((driver, device) for driver, bus in lines.values() for device in bus.devices if device.name == name), None)
+    if found is None:
+        yield KeyMistake(key, f'no device is called "{name}"', '"device/point"')
+        return
+    driver, device = found
+    misfit = getattr(driver, "misfit", None)
+    if misfit is None:
+        yield KeyMistake(key, f'the bus of "{name}" cannot be written to', "a device on another kind of bus")
+    elif point not in device.points:
+        yield KeyMistake(key, f'"{name}" has no point "{point}"', "one of " + ", ".join(device.points))
+    else:
+        for value_key, value in values.items():
+            if why := misfit(device, point, value):
+                yield KeyMistake(key if why.of_point else value_key, why.found, why.expected)
+                if why.of_point:
+                    return
