@@ -21,7 +21,7 @@ import structlog
 
 import drivers
 from drivers.contract import Batch
-from gateway import __version__, moments
+from gateway import __version__, moments, views
 from gateway.clerk import Clerk
 from gateway.clock import Clock, SystemClock, wall_time, week_time
 from gateway.commands import Commands
@@ -32,7 +32,6 @@ from gateway.control import Control
 from gateway.diagnosis.causes import unknown
 from gateway.diagnosis.contract import Change
 from gateway.diagnosis.engine import Engine
-from gateway.diagnosis.words import duration
 from gateway.health import LOOK, Health
 from gateway.polling import Poller, Schedule
 from gateway.saved_state import SavedState, Stamp
@@ -358,33 +357,12 @@ class Hub:
     # ------------------------------------------------------------ what commands on this machine ask
 
     def account(self, _question: Mapping[str, Any]) -> Iterator[str]:
-        """What the hub knows, for a person at a terminal; see gateway/cli/status.py."""
-        now = self._clock.now()
-        yield f"{self._config.hub.id}: {self.engine.readings:,} readings, clock {self._facts().clock}"
-        for name, poller in self.pollers.items():
-            late = f", half of all polls begin within {poller.lateness.quantile(0.5) * 1000:.1f} ms" if poller.bus.polled else ""
-            yield f"bus {name}{late}"
-            for device, state in poller.states().items():
-                yield f"  {device}: {state or 'not heard yet'}"
-        for episode in self.engine.open_episodes():
-            held = f" (nothing known: {episode.held})" if episode.held else ""
-            since = duration(now - episode.since)
-            yield f"open  {episode.severity:<8} {episode.rule_id} on {episode.point.label}, for {since}{held}"
-        for standing in self.engine.forecasts(now):
-            seen = f"crosses in about {duration(standing.forecast.in_s)}" if standing.forecast else "no crossing in sight"
-            score = standing.score
-            kept = f"{score.inside} of {score.came_true} forecasts held" if score.came_true else "no forecast has come due"
-            yield f"trend {standing.rule_id} on {standing.point.label}: {seen}; {kept}, {score.unforeseen} unforeseen"
-        for learning in self.engine.learning():
-            yield f"learns {learning.rule_id} on {learning.point.label}: {learning.share:.0%}"
+        """See gateway/views.py."""
+        return views.account(self._config.hub.id, self.engine, self.pollers, self._facts().clock, self._clock.now())
 
     def history(self, _question: Mapping[str, Any]) -> Iterator[str]:
-        """The remembered past of every watched point, as a table that `canary replay` reads; see gateway/replay/history.py."""
-        yield "timestamp,device,point,value"
-        for batch in self.engine.past():
-            stamp = self._clock.utc(batch.at).isoformat(timespec="milliseconds")
-            for reading in batch:
-                yield f"{stamp},{batch.device},{reading.point},{reading.value}"
+        """See gateway/views.py."""
+        return views.history(self.engine, self._clock)
 
     # ------------------------------------------------------------ another config
 

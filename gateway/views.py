@@ -1,0 +1,38 @@
+"""What a person at a terminal is shown of the running hub, as lines of text; see gateway/cli/status.py and history.py."""
+
+from collections.abc import Iterator, Mapping
+
+from gateway.clock import Clock
+from gateway.diagnosis.engine import Engine
+from gateway.diagnosis.words import duration
+from gateway.polling import Poller
+
+
+def account(hub_id: str, engine: Engine, pollers: Mapping[str, Poller], clock_state: str, now: float) -> Iterator[str]:
+    """What the hub knows: how it gets on with its buses and devices, what is open, foreseen and learnt."""
+    yield f"{hub_id}: {engine.readings:,} readings, clock {clock_state}"
+    for name, poller in pollers.items():
+        late = f", half of all polls begin within {poller.lateness.quantile(0.5) * 1000:.1f} ms" if poller.bus.polled else ""
+        yield f"bus {name}{late}"
+        for device, state in poller.states().items():
+            yield f"  {device}: {state or 'not heard yet'}"
+    for episode in engine.open_episodes():
+        held = f" (nothing known: {episode.held})" if episode.held else ""
+        since = duration(now - episode.since)
+        yield f"open  {episode.severity:<8} {episode.rule_id} on {episode.point.label}, for {since}{held}"
+    for standing in engine.forecasts(now):
+        seen = f"crosses in about {duration(standing.forecast.in_s)}" if standing.forecast else "no crossing in sight"
+        score = standing.score
+        kept = f"{score.inside} of {score.came_true} forecasts held" if score.came_true else "no forecast has come due"
+        yield f"trend {standing.rule_id} on {standing.point.label}: {seen}; {kept}, {score.unforeseen} unforeseen"
+    for learning in engine.learning():
+        yield f"learns {learning.rule_id} on {learning.point.label}: {learning.share:.0%}"
+
+
+def history(engine: Engine, clock: Clock) -> Iterator[str]:
+    """The remembered past of every watched point, as a table that `canary replay` reads; see gateway/replay/history.py."""
+    yield "timestamp,device,point,value"
+    for batch in engine.past():
+        stamp = clock.utc(batch.at).isoformat(timespec="milliseconds")
+        for reading in batch:
+            yield f"{stamp},{batch.device},{reading.point},{reading.value}"
