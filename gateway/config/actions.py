@@ -67,8 +67,10 @@ class ActionKeys(Keys, frozen=True, kw_only=True):
         str, Meta(description='Point that is switched off and on again, "device/point"; it must be declared writable.')
     ] = ""
     off_for: Annotated[Seconds, Meta(ge=0.1, le=3600, description="How long it stays off.")] = 10.0
-    off: Annotated[Value, Meta(description="What is written to switch it off; true where a relay must be drawn for that.")] = False
-    on: Annotated[Value, Meta(description="What is written to switch it on.")] = True
+    off_value: Annotated[
+        Value, Meta(description="What is written to switch it off; true where a relay must be drawn for that.")
+    ] = False
+    on_value: Annotated[Value, Meta(description="What is written to switch it on.")] = True
     reopen: Annotated[str, Meta(description='Bus whose port or connection is closed and opened again, "bus.NAME".')] = ""
     reset: Annotated[str, Meta(description='Bus that is to put its own medium right, "bus.NAME": a Bluetooth adapter.')] = ""
     run: Annotated[
@@ -88,8 +90,8 @@ class ActionKeys(Keys, frozen=True, kw_only=True):
         _check_place(actions[0], getattr(self, actions[0]))
         if self.write and self.value is None:
             raise KeyMistake("write", "no `value`", "what is to be written: value = true")
-        if self.cycle and self.on == self.off:
-            raise KeyMistake("on", f"{self.on!r}, as for off", "another value")
+        if self.cycle and self.on_value == self.off_value:
+            raise KeyMistake("on_value", f"{self.on_value!r}, as for `off_value`", "another value")
 
     @property
     def action(self) -> Action:
@@ -100,7 +102,7 @@ class ActionKeys(Keys, frozen=True, kw_only=True):
             return Write(device, point, self.value)
         if self.cycle:
             device, _, point = self.cycle.partition("/")
-            return Cycle(device, point, self.off_for, self.off, self.on)
+            return Cycle(device, point, self.off_for, self.off_value, self.on_value)
         if self.run:
             return Run(self.run, self.limit)
         return Reopen(self.reopen.removeprefix(BUS)) if self.reopen else Reset(self.reset.removeprefix(BUS))
@@ -108,7 +110,7 @@ class ActionKeys(Keys, frozen=True, kw_only=True):
 
 _OWN_KEYS: dict[str, dict[str, object]] = {
     "write": {"value": None},
-    "cycle": {"off_for": 10.0, "off": False, "on": True},
+    "cycle": {"off_for": 10.0, "off_value": False, "on_value": True},
     "reopen": {},
     "reset": {},
     "run": {"limit": 30.0},
@@ -141,7 +143,7 @@ def mistakes(keys: ActionKeys, lines: Lines) -> Iterator[KeyMistake]:
         case Write(device, point, value):
             yield from _cannot_write("write", device, point, {"value": value}, lines)
         case Cycle(device, point, _, off, on):
-            yield from _cannot_write("cycle", device, point, {"off": off, "on": on}, lines)
+            yield from _cannot_write("cycle", device, point, {"off_value": off, "on_value": on}, lines)
         case Reopen(bus) | Reset(bus):
             key = "reopen" if keys.reopen else "reset"
             if bus not in lines:
