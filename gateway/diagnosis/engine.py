@@ -512,4 +512,5 @@ class Engine:
 
     def adopt(self, old: "Engine") -> Sequence[Change]:
         """Go on where the engine of the config before left off, at the same time; see `restore`."""
+        self.readings, self.late = old.readings, old.late
         return self.restore(old.state())

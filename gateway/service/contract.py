@@ -37,13 +37,14 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is to be told: a step of a case, with what the service has to add to it.
 
     `change.episode` is the key of the case, on which its number hangs. `adds` are fields of `moments.Account` by name, such as
-    `handed_over`.
+    `handed_over`. `once` is for what has no life beyond this one moment, such as an insight that is told and done with.
     """
 
     change: Change
     owner: moments.Owner | None = None  # None: whoever covers what is at fault
     tried: tuple[Try, ...] = ()
     adds: Mapping[str, Any] = {}
+    once: bool = False
 
 
 class Facts(Protocol):
@@ -66,6 +67,9 @@ class Facts(Protocol):
 
     def holds(self, condition: str) -> bool | None:
         """Whether a condition over the newest readings holds; None where that is unknown."""
+
+    def readings(self) -> int:
+        """How many readings there have been since the hub was started."""
 
 
 class Part(Protocol):

@@ -18,6 +18,7 @@ from gateway.service.contract import Statement
 from gateway.store import Store
 
 LAST = {Phase.CLOSED, Phase.WITHDRAWN}
+ALONE = {"milestone", "visit", "digest"}  # kinds of which there is never more than one moment of a case
 
 
 class Desk:
@@ -38,9 +39,11 @@ class Desk:
                 moments.Tried(what=one.what, at=self._clock.utc(one.at).replace(microsecond=0), result=one.result, says=one.says)
                 for one in statement.tried
             )
-        return self.moment(statement.change, statement.owner, adds)
+        return self.moment(statement.change, statement.owner, adds, once=statement.once)
 
-    def moment(self, change: Change, held_by: moments.Owner | None = None, adds: Mapping[str, Any] = {}) -> moments.Moment:
+    def moment(
+        self, change: Change, held_by: moments.Owner | None = None, adds: Mapping[str, Any] = {}, *, once: bool = False
+    ) -> moments.Moment:
         """The moment about this change; `held_by` owns its case, where that is settled, `adds` is what the service has to add.
 
         Belongs in one transaction with the `Outbox.put` of the moment, so that an episode never loses its number before its last
@@ -50,7 +53,7 @@ class Desk:
         with self._store.transaction():
             case = self._cases.of(change.episode)
             caused_by = self._cases.explained(change.episode, change.caused_by) if change.caused_by else ""
-            if change.phase in LAST or change.kind == "milestone":
+            if once or change.phase in LAST or change.kind in ALONE:
                 self._cases.close(change.episode)
         return moments.compose(
             change,

@@ -54,3 +54,7 @@ class HubFacts:
             for point, value in zip(expression.points, values, strict=True)
         ]
         return expression.evaluate(known, self._clock.now())
+
+    def readings(self) -> int:
+        """See `contract.Facts.readings`."""
+        return self._engine.readings
