@@ -3,16 +3,13 @@
 Data goes one way: pollers -> engine -> clerk (case, owner, outbox) -> uplink. Every task belongs to the one group in `Hub.run`, so
 that Ctrl-C, SIGTERM and a crash unwind through the same lines. A reload swaps the parts that the new config touches and leaves the
 others running.
-
-The disk is reached by one thread only: a slow card never delays a poll.
 """
 
 import asyncio
 import random
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -32,14 +29,15 @@ from gateway.control import Control
 from gateway.diagnosis.causes import unknown
 from gateway.diagnosis.contract import Change
 from gateway.diagnosis.engine import Engine
+from gateway.filing import Filing
 from gateway.health import LOOK, Health
 from gateway.polling import Poller, Schedule
-from gateway.saved_state import SavedState, Stamp
+from gateway.saved_state import Stamp
 from gateway.service.contract import Statement
 from gateway.service.desk import Desk
 from gateway.service.facts import HubFacts
 from gateway.service.service import Service
-from gateway.store import DiskFullError, Store, StoreError
+from gateway.store import Store
 from gateway.uplink import Uplink
 from gateway.watchdog import Notifier, Pulse
 from gateway.wear import Wear
@@ -47,10 +45,6 @@ from gateway.wear import Wear
 log = structlog.get_logger("hub")
 
 STORE = "canary.db"
-WAITING = 1000  # changes that may wait for a disk that is full; then the least important go, and are counted
-IMPORTANCE = {"info": 0, "warning": 1, "critical": 2}
-SAVING = 60.0  # s between two saves of what is known
-RETRY = 10.0  # s until a full disk is tried again
 FAREWELL = 2.0  # s that the uplink has at the end to send what is there and to say goodbye
 ALARMS = 60.0  # s at most between two looks at the engine's deadlines
 
@@ -78,20 +72,17 @@ class Hub:
         self.clerk = Clerk(config, store, clock)
         self.outbox = self.clerk.outbox
         self._wear = Wear(store, clock.now)
-        self._desk = Desk(config, store, clock, self._facts)
-        self._saved = SavedState(store)
+        desk = Desk(config, store, clock, self._facts)
+        self.filing = Filing(store, clock, self._thread, self.clerk, desk, state=self._state, filed=self._filed)
         self.commands = Commands()
         self.engine = self._engine(config)
         self.service = self._service(config)
-        self._waiting: list[Statement] = self._resume()  # on their way to the clerk
+        self.tell(self._resume())
         self.pollers: dict[str, Poller] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._filing = asyncio.Lock()  # some are being stored
-        self._news = asyncio.Event()  # there are some
         self._mail = asyncio.Event()  # there are moments for the uplink
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = float("inf")
-        self.dropped = 0
 
     # ------------------------------------------------------------ the tree
 
@@ -99,9 +90,8 @@ class Hub:
         """Work until `stop` is set; then put everything away."""
         try:
             async with asyncio.TaskGroup() as self._tree:
-                self._news.set()  # there may be some from before the start
-                self._start("clerk", self._clerk())
-                self._start("saving", self._save_regularly())
+                self._start("clerk", self.filing.run())
+                self._start("saving", self.filing.run_saving(self.pulse))
                 self._start("watchdog", self._feed_watchdog(notifier))
                 self._start_uplink()
                 self._start("health", self._watch_health())
@@ -124,22 +114,19 @@ class Hub:
         if self._alarm:
             self._alarm.cancel()
         await self._end("saving")
-        async with self._filing:  # cancelled in the middle of a write, the clerk would not know that it was done, and do it again
-            await self._end("clerk")
-        try:
-            await self._file()
-            await self._save(all_of_it=True)
-        except DiskFullError as error:
-            log.error("moments are lost", number=len(self._waiting), fault=error)
+        await self.filing.put_away(lambda: self._end("clerk"))
         if "uplink" in self._tasks:
             try:
                 async with asyncio.timeout(FAREWELL):
-                    while self._uplink.online and (await self._in_thread(self.outbox.stats)).rows:  # noqa: ASYNC110
+                    while self._uplink.online and await self._in_thread(lambda: self.outbox.stats().rows):  # noqa: ASYNC110
                         await asyncio.sleep(0.05)  # the uplink tells nobody when it is done: this is the only one who asks
             except TimeoutError:
                 log.info("some moments stay for the next start")
             await self._end("uplink")
         await self._end("watchdog")
+
+    async def _in_thread(self, function: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     def _start(self, name: str, work: Any) -> None:
         self._tasks[name] = self._tree.create_task(work, name=name)
@@ -169,7 +156,7 @@ class Hub:
             self._clock,
             random=random.random,
             vitals=self._vitals,
-            account=lambda: self.clerk.account(self._desk),
+            account=lambda: self.clerk.account(self.filing.desk),
         )
         self._start("uplink", self._uplink.run(self.outbox, self._thread, self._mail))
 
@@ -216,74 +203,29 @@ class Hub:
             self._hand_over(changes)
         if statements := self.service.tick(now):
             self.tell(statements)
-        if self.clerk.is_due():
-            self._news.set()
+        self.filing.look()
         self._set_alarm()
 
     def _hand_over(self, changes: Sequence[Change]) -> None:
         self.tell(self.service.take(changes))
 
     def tell(self, statements: Sequence[Statement]) -> None:
-        """Let the clerk have them. Also where there are none: what the service has noted is to be kept."""
-        self._waiting.extend(statements)
-        while len(self._waiting) > WAITING:  # the disk takes nothing
-            self._waiting.remove(min(self._waiting, key=lambda statement: IMPORTANCE[statement.change.severity]))
-            self.dropped += 1
-        self._news.set()
+        """Let these be told, and what the service has noted be kept."""
+        self.filing.tell(statements)
 
-    async def _clerk(self) -> None:
-        full = False
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            try:
-                dropped = self.dropped
-                await self._file()
-                if full:
-                    full = False
-                    log.info("the disk has space again", dropped=dropped)
-            except DiskFullError as error:
-                if not full:
-                    full = True
-                    log.error("moments wait in memory", fault=error)
-                await asyncio.sleep(RETRY)
-                self._news.set()
-
-    async def _file(self) -> None:
-        """Store what waits, as one commit; what could not be stored waits on."""
-        async with self._filing:
-            statements, self._waiting = self._waiting, []
-            missed, self.dropped = self.dropped, 0
-            state = self._state(all_of_it=False)
-            try:
-                made = await self._in_thread(self._write, statements, missed, state, Stamp.now(self._clock))
-            except BaseException:
-                self._waiting[:0] = statements
-                self.dropped += missed
-                raise
+    def _filed(self, made: Sequence[moments.Moment]) -> None:
         self._mail.set()
         for moment in made:
             log.info("moment", says=moment.data.says, phase=moment.data.phase.value, case=moment.data.case)
             if self._audience:
                 self._audience.moment(moment)
 
-    def _write(self, statements: Sequence[Statement], missed: int, state: dict[str, Any], stamp: Stamp) -> list[moments.Moment]:
-        """The moments, their case numbers and the episodes that they are about, all or none: so nothing is told twice."""
-        try:
-            with self._store.transaction():
-                made = self.clerk.file(self._desk, statements, missed)
-                self._saved.save(state, stamp)
-        except StoreError:
-            self._saved.distrust()
-            raise
-        return made
-
     # ------------------------------------------------------------ across a restart
 
     def _resume(self) -> list[Statement]:
         """Go on where the hub left off; returns what is to be told of that."""
         try:
-            saved = self._saved.load()
+            saved = self.filing.saved.load()
             if saved is None:
                 return []
             shift, off = saved.stamp.until(Stamp.now(self._clock))
@@ -297,28 +239,8 @@ class Hub:
         log.info("goes on where it left off", off=f"{off:.0f} s", open_episodes=len(self.engine.open_episodes()))
         return [*told, *self.service.take(changes)]
 
-    async def _save_regularly(self) -> None:
-        while True:
-            self.pulse.expect("saving", self._clock.now() + SAVING)
-            await asyncio.sleep(SAVING)
-            try:
-                await self._save()
-            except StoreError as error:
-                log.warning("state not saved", fault=error)
-
-    async def _save(self, *, all_of_it: bool = False) -> None:
-        """Not while a moment waits: after a kill the hub would know of an episode that nobody was told of, and never tell it."""
-        async with self._filing:
-            if self._waiting:
-                return
-            state = self._state(all_of_it=all_of_it)
-            await self._in_thread(partial(self._saved.save, state, Stamp.now(self._clock), all_of_it=all_of_it))
-
-    def _state(self, *, all_of_it: bool) -> dict[str, Any]:
+    def _state(self, all_of_it: bool) -> dict[str, Any]:
         return {**self.engine.state(history=False, calm=all_of_it), "service": self.service.memory()}
-
-    async def _in_thread(self, function: Any, *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
     # ------------------------------------------------------------ facts about the hub
 
@@ -385,7 +307,7 @@ class Hub:
         self.service = self._service(config)
         self.tell(self.service.recall(known, 0.0, self._clock.now()))
         self._hand_over(ended)
-        self._desk = Desk(config, self._store, self._clock, self._facts)
+        self.filing.desk = Desk(config, self._store, self._clock, self._facts)
         self.clerk.adopt(config)
         if old.uplink != config.uplink:
             if old.uplink:

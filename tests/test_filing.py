@@ -11,6 +11,7 @@ from gateway.clock import SystemClock
 from gateway.config import load
 from gateway.outbox import Outbox
 from gateway.saved_state import SavedState
+from gateway.service.contract import Statement
 from gateway.store import Store
 from gateway.watchdog import Notifier
 
@@ -49,7 +50,7 @@ async def until(condition):
 
 
 async def test_what_is_found_at_the_start_is_told_without_waiting_for_other_news(hub, store):
-    hub._waiting.append(change())
+    hub.filing.tell([Statement(change=change())])
     async with at_work(hub):
         await until(lambda: Outbox(store).stats().rows == 1)
 
@@ -63,7 +64,7 @@ async def test_an_episode_is_not_remembered_before_its_moment_is_stored(hub, sto
             hub._hand_over([change(episode=f"one {number}", says="x" * 900) for number in range(30)])
             await until(lambda: any(line["event"] == "moments wait in memory" for line in told))
             store.execute("PRAGMA max_page_count = 1000000")
-            await hub._save(all_of_it=True)
+            await hub.filing.save(all_of_it=True)
             assert Outbox(store).stats().rows == 0
             assert SavedState(store).load() is None
     assert Outbox(store).stats().rows == 30
