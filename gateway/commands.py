@@ -29,8 +29,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, time
 from enum import Enum
-from typing import Any, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias, TypeVar
 
+import msgspec
 import structlog
 
 from drivers.contract import Keys
@@ -85,6 +86,9 @@ class Effect(Enum):
 
 class Command(Keys, frozen=True, kw_only=True):
     """Base of the fields of a command; its docstring is what help shows. Field names and checks are as in a table of the config."""
+
+
+Fields = TypeVar("Fields", bound=Command)
 
 
 class Mistake(NamedTuple):
@@ -155,20 +159,20 @@ class Request(NamedTuple):
     command: Command
     offer: Offer
 
-    async def perform(self) -> Answer:
-        """Do it. Raises CommandError."""
+    async def perform(self) -> bytes:
+        """Do it, and return the answer as JSON. Raises CommandError."""
         try:
             answer = self.offer.handler(self.command)
-            return await answer if inspect.isawaitable(answer) else answer
+            return msgspec.json.encode(await answer if inspect.isawaitable(answer) else answer)
         except (CommandError, StoreError) as error:
             raise error if isinstance(error, CommandError) else CommandError("failed", str(error)) from error
         except Exception as error:  # as around a driver: a bug in one command must not take polling down
             log.exception("command failed", do=self.name)
             raise CommandError("failed", "the hub failed at this; its log says more, please report it") from error
 
-    def after_restart(self) -> Answer:
-        """What is to be said of it when the hub was killed in the middle of it. Raises CommandError."""
-        return self.offer.interrupted(self.command)
+    def after_restart(self) -> bytes:
+        """What is to be said of it when the hub was killed in the middle of it, as JSON. Raises CommandError."""
+        return msgspec.json.encode(self.offer.interrupted(self.command))
 
 
 class Commands:
@@ -194,6 +198,10 @@ class Commands:
         """What this one may ask for."""
         return sorted(name for name, offer in self._offers.items() if offer.cloud or by == "person")
 
+    def fields(self, name: str) -> list[str]:
+        """The fields of a command, in the order in which they are written."""
+        return list(table(self._offers[name].kind).fields)
+
     def read(self, name: str, fields: object, by: By) -> Request:
         """The question of that name, from what JSON said. Raises CommandError with every mistake in it; nothing is done yet."""
         offer = self._offers.get(name)
@@ -204,7 +212,7 @@ class Commands:
             raise CommandError("unknown-command", f"there is no command {quoted(name)}", expected=expected, suggestion=near)
         if by == "cloud" and not offer.cloud:
             raise CommandError("not-allowed", f'"{name}" can only be asked for on the hub itself')
-        return Request(name, _read(offer.kind, fields), offer)
+        return Request(name, read_fields(offer.kind, fields), offer)
 
 
 def _interrupted(_command: Command) -> Answer:
@@ -250,7 +258,8 @@ class _Mistakes:
         raise Unfit("a secret does not travel in a command", "nothing")
 
 
-def _read(kind: type[Command], raw: object) -> Command:
+def read_fields(kind: type[Fields], raw: object) -> Fields:
+    """The fields of a command from what JSON said. Raises CommandError with every mistake in them."""
     shape = table(kind)
     if not isinstance(raw, dict):
         raise CommandError("wrong-type", f"found {described(raw)}", expected="an object with the fields of the command")

@@ -1,0 +1,48 @@
+"""What a person at the hub, or the cloud, may ask of the service: its commands, a line each.
+
+Promises
+- A command that was answered is safe: what it changed has been stored, together with what is told of it.
+- A command that is refused has changed nothing.
+
+The commands themselves are beside the parts that carry them out; each part's method takes one and returns what is to be said.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from gateway.commands import Answer, Command, Commands
+from gateway.service.contract import Statement
+from gateway.service.service import Service
+
+
+class Hub(Protocol):
+    """Whoever has the service at work."""
+
+    @property
+    def service(self) -> Service:
+        """The present one: a reload puts another in its place."""
+
+    def now(self) -> float:
+        """Seconds of the hub's timeline."""
+
+    async def told(self, statements: Sequence[Statement]) -> None:
+        """Tell these, and return when they, and what the service remembers, are stored. Raises StoreError."""
+
+
+Carry = Callable[[Any, float], tuple[Answer, Iterable[Statement]]]
+"""From a command and the time to its answer and to what is to be said of it. Raises CommandError; then nothing has changed."""
+
+
+def offer(commands: Commands, hub: Hub) -> None:
+    """Add the commands of the service."""
+
+
+def _by(hub: Hub, part: str, carry: Callable[[Service], Carry]) -> Callable[[Command], Awaitable[Answer]]:
+    """The handler of a command that a part carries out."""
+
+    async def handle(command: Command) -> Answer:
+        answer, said = carry(hub.service)(command, hub.now())
+        await hub.told(hub.service.say(part, said))
+        return answer
+
+    return handle
