@@ -19,6 +19,8 @@ class Changes(msgspec.Struct, frozen=True):
     devices: frozenset[str]
     rules: frozenset[str]
     maintenance: frozenset[str]
+    insights: frozenset[str]
+    digests: bool
 
     def __bool__(self) -> bool:
         return any(getattr(self, field) for field in self.__struct_fields__)
@@ -35,6 +37,8 @@ def changes(old: Config, new: Config) -> Changes:
         devices=_differing(old.devices, new.devices),
         rules=_differing(old.rules, new.rules),
         maintenance=_differing(old.maintenance, new.maintenance),
+        insights=_differing(old.insights, new.insights),
+        digests=old.digests != new.digests,
     )
 
 

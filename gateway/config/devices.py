@@ -114,7 +114,14 @@ class Devices:
         if points is None or common is None or keys is None:
             return None
         self.units[name] = {point: keys.unit for point, keys in points.items()}
+        self._check_firmware_point(common.firmware_point, points, (*at, "firmware_point"))
         return DeviceConfig(name=name, common=common, keys=keys, points=points)
+
+    def _check_firmware_point(self, wanted: str, points: Mapping[str, Any], at: Path) -> None:
+        if wanted and wanted not in points:
+            near = nearest(wanted, points)
+            found = f"this device has no point {quoted(wanted)}"
+            self._findings.add(at, found, "" if near else one_of(list(points), 10), near and quoted(near))
 
     def _read_common(self, raw: dict[str, Any], at: Path) -> None:
         """What can be said about a device whose driver is not known."""

@@ -9,8 +9,8 @@ from gateway.config.document import Document
 from gateway.config.findings import Findings
 from gateway.config.problems import described, nearest, quoted
 
-SINGLE = ("hub", "uplink", "downlink", "outbox", "limits", "desk")
-NAMED = ("owner", "bus", "device", "rule", "maintenance")
+SINGLE = ("hub", "uplink", "downlink", "outbox", "limits", "desk", "digest")
+NAMED = ("owner", "bus", "device", "rule", "maintenance", "insight")
 
 Sections: TypeAlias = dict[str, dict[str, Any]]
 """What all documents say together: section -> key or name -> value."""

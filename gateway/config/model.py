@@ -15,6 +15,8 @@ from msgspec import Meta, field
 from drivers.contract import BusSpec, KeyMistake, Keys, Seconds, Secret
 from gateway.config import broker
 from gateway.config.downlink import Downlink
+from gateway.config.digest import Digest
+from gateway.config.insights import Insight
 from gateway.config.maintenance import Maintenance
 from gateway.config.problems import Unfit
 from gateway.diagnosis import hub_parts
@@ -169,6 +171,10 @@ class Bus(Keys, frozen=True, kw_only=True):
 
     driver: Annotated[str, Meta(description="What speaks on it.", examples=["modbus-tcp", "modbus-rtu", "serial", "ble"])]
     label: Annotated[str, Meta(description="What people call it.")] = ""
+    carries: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="How many devices it can carry. An RS-485 line 32, where nothing is said; of other buses nobody knows."),
+    ] = None
 
 
 class Device(Keys, frozen=True, kw_only=True):
@@ -191,6 +197,7 @@ class Device(Keys, frozen=True, kw_only=True):
     manual: Annotated[str, Meta(description="The manual and table that the points are from.")] = ""
     serial: Annotated[str, Meta(description="Its serial number.")] = ""
     firmware: Annotated[str, Meta(description="Version of its firmware.")] = ""
+    firmware_point: Annotated[str, Meta(description="The one of its points that tells that version, where it does.")] = ""
     installed: Annotated[date | None, Meta(description="When it was put in: 2024-05-01, without quotes.")] = None
     warranty_until: Annotated[date | None, Meta(description="Last day of its warranty.")] = None
 
@@ -232,6 +239,8 @@ class Config(Keys, frozen=True, kw_only=True):
     rules: Mapping[str, RuleKeys]
     built_in: frozenset[str] = frozenset()  # those of the rules that no file names
     maintenance: Mapping[str, Maintenance] = field(default_factory=dict)
+    insights: Mapping[str, Insight] = field(default_factory=dict)
+    digests: Digest = Digest()
     files: tuple[str, ...] = field(default_factory=tuple)
     digest: str = ""  # twelve hex digits of what the files say
 

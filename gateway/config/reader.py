@@ -17,9 +17,11 @@ from typing import Any
 
 from drivers.contract import Keys
 from gateway.config.devices import Devices, read_buses
+from gateway.config.digest import Digest
 from gateway.config.downlink import Downlink
 from gateway.config.findings import Findings
 from gateway.config.fragments import Sections, documents, merge
+from gateway.config.insights import read_insights
 from gateway.config.model import Config, Desk, Hub, Limits, Outbox, Uplink
 from gateway.config.problems import Path, Told
 from gateway.config.profiles import SEARCH_PATH, Shelf
@@ -67,6 +69,7 @@ def _build(sections: Sections, findings: Findings, shelf: Shelf) -> Config | Non
     outbox = _single(Outbox, "outbox", sections, findings)
     limits = _single(Limits, "limits", sections, findings)
     desk = _single(Desk, "desk", sections, findings)
+    digests = _single(Digest, "digest", sections, findings)
     lines = read_buses(sections, findings)
     devices = Devices(sections, lines, shelf, findings)
     buses = devices.buses()
@@ -74,9 +77,10 @@ def _build(sections: Sections, findings: Findings, shelf: Shelf) -> Config | Non
     points = Points(devices.units, sections["bus"])
     rules = Rules(sections, points, shelf, findings)
     maintenance = read_maintenance(sections, points, findings)
+    insights = read_insights(sections, points, findings)
     good = rules.good()
     check_needs(sections, points, devices.good(), good, findings)
-    if hub is None or downlink is None or outbox is None or limits is None or desk is None:
+    if hub is None or downlink is None or outbox is None or limits is None or desk is None or digests is None:
         return None
     return Config(
         hub=hub,
@@ -91,6 +95,8 @@ def _build(sections: Sections, findings: Findings, shelf: Shelf) -> Config | Non
         rules=good,
         built_in=frozenset(good.keys() - sections["rule"].keys()),
         maintenance=maintenance,
+        insights=insights,
+        digests=digests,
         files=tuple(document.file for document in findings.documents),
         digest=hashlib.sha256("\0".join(document.text for document in findings.documents).encode()).hexdigest()[:12],
     )

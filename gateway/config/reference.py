@@ -18,6 +18,8 @@ from drivers.contract import PointKeys
 from gateway import diagnosis
 from gateway.config import units
 from gateway.config.downlink import Downlink
+from gateway.config.digest import Digest
+from gateway.config.insights import KINDS
 from gateway.config.maintenance import Maintenance
 from gateway.config.model import Bus, Desk, Device, Hub, Limits, Outbox, Owner, Uplink
 from gateway.config.problems import quoted
@@ -37,6 +39,7 @@ def reference(names: Iterable[str]) -> str:
     devices = ((f"`[device.NAME]` on a bus of {family}", driver.device_keys, Device) for family, driver in families.items())
     points = ((f"Points of {family}", driver.point_keys, PointKeys) for family, driver in families.items())
     rules = ((f'`[rule.NAME]` with `kind = "{kind}"`', diagnosis.load_kind(kind).Keys, RuleKeys) for kind in diagnosis.kinds())
+    insights = ((f'`[insight.NAME]` with `kind = "{kind}"`', keys) for kind, keys in KINDS.items())
     parts = [
         _part("`[hub]`", Hub),
         _part("`[uplink]`", Uplink),
@@ -44,6 +47,7 @@ def reference(names: Iterable[str]) -> str:
         _part("`[outbox]`", Outbox),
         _part("`[limits]`", Limits),
         _part("`[desk]`", Desk),
+        _part("`[digest]`", Digest),
         _part("`[owner.NAME]`", Owner),
         _part("`[bus.NAME]`", Bus),
         *itertools.starmap(_part, buses),
@@ -54,6 +58,7 @@ def reference(names: Iterable[str]) -> str:
         _part("`[rule.NAME]`", RuleKeys),
         *itertools.starmap(_part, rules),
         _part("`[maintenance.NAME]`", Maintenance),
+        *itertools.starmap(_part, insights),
         _units(),
     ]
     return "\n".join(parts)

@@ -20,6 +20,8 @@ from gateway import diagnosis
 from gateway.config import units
 from gateway.config.downlink import Downlink
 from gateway.config.fragments import NAMED
+from gateway.config.digest import Digest
+from gateway.config.insights import KINDS
 from gateway.config.maintenance import Maintenance
 from gateway.config.model import Bus, Desk, Device, Hub, Limits, Outbox, Owner, Uplink
 from gateway.config.points import NAME
@@ -36,7 +38,7 @@ CHANGED: Schema = {"type": "object", "description": "A rule that every hub has; 
 def schema(names: Iterable[str]) -> Schema:
     """The schema of a config that may use these drivers."""
     loaded = {name: drivers.load(name) for name in sorted(names)}
-    named = (_table(Owner), _bus(loaded), _device(loaded.values()), _rule(), _table(Maintenance))
+    named = (_table(Owner), _bus(loaded), _device(loaded.values()), _rule(), _table(Maintenance), _insight())
     sections = dict(zip(NAMED, map(_named, named), strict=True))
     sections["rule"]["properties"] = dict.fromkeys(built_in(), CHANGED)
     return {
@@ -51,6 +53,7 @@ def schema(names: Iterable[str]) -> Schema:
             "outbox": _table(Outbox),
             "limits": _table(Limits),
             "desk": _table(Desk),
+            "digest": _table(Digest),
             **sections,
         },
         "required": ["hub"],
@@ -87,6 +90,10 @@ def _device(loaded: Iterable[Driver]) -> Schema:
 
 def _rule() -> Schema:
     return {"oneOf": [_table(diagnosis.load_kind(kind).Keys, kind={"const": kind}) for kind in diagnosis.kinds()]}
+
+
+def _insight() -> Schema:
+    return {"oneOf": [_table(keys, kind={"const": kind}) for kind, keys in KINDS.items()]}
 
 
 def _merged(tables: Iterable[Schema]) -> Schema:
