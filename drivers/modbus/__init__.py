@@ -24,8 +24,18 @@ from typing import NamedTuple, cast
 
 from pymodbus.framer import FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU, ModbusPDU
-from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
-from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+from pymodbus.pdu.bit_message import (
+    ReadCoilsRequest,
+    ReadDiscreteInputsRequest,
+    WriteMultipleCoilsRequest,
+    WriteSingleCoilRequest,
+)
+from pymodbus.pdu.register_message import (
+    ReadHoldingRegistersRequest,
+    ReadInputRegistersRequest,
+    WriteMultipleRegistersRequest,
+    WriteSingleRegisterRequest,
+)
 
 from drivers.contract import DeviceFault, Driver
 from drivers.modbus import faults
@@ -44,6 +54,7 @@ _REQUESTS: dict[Table, type[ModbusPDU]] = {
     "input": ReadInputRegistersRequest,
     "holding": ReadHoldingRegistersRequest,
 }
+_FUNCTIONS = {1, 2, 3, 4, 5, 6, 15, 16}
 _SOCKET = FramerSocket(DecodePDU(is_server=False))
 _RTU = FramerRTU(DecodePDU(is_server=False))
 
@@ -61,8 +72,8 @@ class Question(NamedTuple):
     """A request, and how its answer must look."""
 
     unit: int
-    pdu: bytes  # function code, address, count
-    head: bytes  # function code and byte count of the answer
+    pdu: bytes  # function code, address, count (of a write: and what is to be written)
+    head: bytes  # what the answer begins with: function code and byte count (of a write: all of it)
     length: int  # of the answer, from its function code on
     frame: bytes  # the request on a serial line
     marks: tuple[tuple[bytes, int], ...]  # how an answer begins there, refusal or not, and how long the frame is
@@ -73,15 +84,36 @@ def question(unit: int, table: Table, span: Span) -> Question:
     request = _REQUESTS[table](dev_id=unit, address=span.start, count=span.end - span.start)
     size = size_of(table, span)
     pdu = bytes([request.function_code]) + request.encode()
-    head = bytes([request.function_code, size])
-    length = ANSWER_HEAD + size
-    marks = ((bytes([unit, *head]), 1 + length + 2), (bytes([unit, request.function_code | 0x80]), 5))
+    return _question(unit, pdu, bytes([request.function_code, size]), ANSWER_HEAD + size)
+
+
+def instruction(unit: int, table: Table, start: int, data: bytes, *, several: bool) -> Question:
+    """The request that writes registers (their bytes as on the wire) or one coil (a byte, 0 or 1) from `start` on.
+
+    several: by the function for several, of which one is a case, too.
+    """
+    request: ModbusPDU
+    if table == "coil":
+        bits = [data != b"\0"]
+        request = WriteMultipleCoilsRequest(start, bits) if several else WriteSingleCoilRequest(address=start, bits=bits)
+    else:
+        words = [int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2)]
+        if several:
+            request = WriteMultipleRegistersRequest(address=start, count=len(words), registers=words)
+        else:
+            request = WriteSingleRegisterRequest(address=start, registers=words)
+    pdu = bytes([request.function_code]) + request.encode()
+    return _question(unit, pdu, pdu[:5], 5)  # the answer repeats the address, and the value or the count
+
+
+def _question(unit: int, pdu: bytes, head: bytes, length: int) -> Question:
+    marks = ((bytes([unit, *head]), 1 + length + 2), (bytes([unit, head[0] | 0x80]), 5))
     return Question(unit, pdu, head, length, _RTU.encode(pdu, unit, 0), marks)
 
 
 def answer(asked: Question, pdu: bytes) -> bytes:
     """The answer, if it is one to this question. Raises DeviceFault otherwise."""
-    if pdu[:ANSWER_HEAD] == asked.head and len(pdu) == asked.length:
+    if pdu.startswith(asked.head) and len(pdu) == asked.length:
         return pdu
     if len(pdu) >= 2 and pdu[0] == asked.head[0] | 0x80:
         raise faults.refused(asked.unit, pdu[1])
@@ -333,9 +365,10 @@ def diagnosis(asked: Question, heard: bytes, late: Collection[int]) -> DeviceFau
 
 
 def unit_at(heard: bytes, at: int) -> int:
-    """The unit whose whole, sound frame (an answer to a read, a refusal, or somebody's request) begins here; 0 for none."""
+    """The unit whose whole, sound frame (an answer, a refusal, or somebody's request) begins here; 0 for none."""
     unit, function, size = [*heard[at : at + 3], 0, 0, 0][:3]
-    lengths = (size + 5, 8) if 1 <= function <= 4 else (5,) if 0x81 <= function <= 0x84 else ()
+    known, refusal = function & 0x7F in _FUNCTIONS, function & 0x80
+    lengths = () if not known else (5,) if refusal else (size + 5, 8) if function <= 4 else (8,)
     return unit if any(len(heard) >= at + length and sound(heard[at : at + length]) for length in lengths) else 0
 
 
@@ -383,6 +416,6 @@ async def _dial(link: Link, host: str, port: int) -> Link:
 # beside its data, and the unit's time to think: 10 ms, or some 10 to 20 characters at the usual speeds. That is as much as 16
 # registers. On TCP it costs a round trip, twice 40 bytes of headers, and wakes both ends, and two bytes more cost next to nothing:
 # there the bound is prudence, for a device need not like to be read where nobody said that there is something.
-TCP: Driver = Modbus(ModbusTcp, open_tcp, question, highest_unit=255, max_gap=64)
-RTU: Driver = Modbus(ModbusRtu, open_rtu, question, highest_unit=247, max_gap=16)
-RTU_OVER_TCP: Driver = Modbus(ModbusRtuOverTcp, open_rtu_over_tcp, question, highest_unit=247, max_gap=16)
+TCP: Driver = Modbus(ModbusTcp, open_tcp, question, instruction, highest_unit=255, max_gap=64)
+RTU: Driver = Modbus(ModbusRtu, open_rtu, question, instruction, highest_unit=247, max_gap=16)
+RTU_OVER_TCP: Driver = Modbus(ModbusRtuOverTcp, open_rtu_over_tcp, question, instruction, highest_unit=247, max_gap=16)

@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
-from drivers.contract import BusSpec, Complaint, DeviceSpec, Keys, Outcome, PointKeys, Tell
+from drivers.contract import BusSpec, Complaint, DeviceFault, DeviceSpec, Keys, Misfit, Outcome, PointKeys, Tell, Value
+from drivers.modbus import writing
 from drivers.modbus.keys import BITS, ModbusDevice, ModbusPoint, ModbusRtu, ModbusSample
-from drivers.modbus.unit import Prepare, Unit, blocks_of, decode_sample, size_of
+from drivers.modbus.unit import Ask, Prepare, Unit, blocks_of, decode_sample, size_of
+from drivers.modbus.writing import PrepareWrite, Writer
 
 REQUEST_COST = 8 + 5 + 7
 """What a request costs on a serial line beside its data, in characters: 8 asked, 5 around the answer, twice 3.5 of silence."""
@@ -33,14 +35,22 @@ OpenLink: TypeAlias = Callable[[Any, frozenset[int]], Awaitable[Link]]
 
 
 class ModbusBus:
-    """Devices that share a serial line or a TCP endpoint. See `PolledBus`."""
+    """Devices that share a serial line or a TCP endpoint. See `PolledBus` and `ActingBus`."""
 
     heard: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
-    def __init__(self, units: Mapping[str, Unit], link: Callable[[], Awaitable[Link]], parallel: int) -> None:
+    def __init__(
+        self,
+        units: Mapping[str, Unit],
+        link: Callable[[], Awaitable[Link]],
+        parallel: int,
+        writers: Mapping[str, Writer] = MappingProxyType({}),
+    ) -> None:
         self.parallel = parallel
         self.polled = {name: unit.points for name, unit in units.items()}
+        self.writable = {name: writer.writable for name, writer in writers.items() if writer.writable}
         self._units = units
+        self._writers = writers
         self._open = link
         self._link: Link | None = None
         self._opening = asyncio.Lock()
@@ -54,13 +64,31 @@ class ModbusBus:
 
     async def read(self, device: str) -> tuple[Outcome, ...]:
         """See `PolledBus`. A connection that was closed meanwhile is opened first."""
-        if self._link is None or not self._link.usable:
-            await self.connect()
-        link, unit = self._link, self._units[device]
-        assert link is not None
+        link, unit = await self._present_link(), self._units[device]
         now = asyncio.get_running_loop().time()
         deadline = now + unit.patience
         return await unit.read(lambda asked: link.exchange(asked, deadline), until=now + unit.patience / 2)
+
+    def misfit(self, device: str, point: str, value: Value) -> Misfit | None:
+        """See `ActingBus`."""
+        planned = self._writers[device].plan(point, value)
+        return planned if isinstance(planned, Misfit) else None
+
+    async def write(self, device: str, point: str, value: Value) -> Outcome:
+        """See `ActingBus`."""
+        writer = self._writers[device]
+        planned = writer.plan(point, value)
+        if isinstance(planned, Misfit):
+            raise DeviceFault(f"{point}: {planned}", kind="misfit")
+        link, patience = await self._present_link(), self._units[device].patience
+        await writer.write(point, planned, _asking(link, patience))
+        return await writer.read_back(point, planned, _asking(link, patience))
+
+    async def _present_link(self) -> Link:
+        if self._link is None or not self._link.usable:
+            await self.connect()
+        assert self._link is not None
+        return self._link
 
     async def close(self) -> None:
         """See `PolledBus`."""
@@ -69,18 +97,35 @@ class ModbusBus:
             await link.close()
 
 
+def _asking(link: Link, patience: float) -> Ask:
+    """Requests that must all be answered within so many seconds from now."""
+    deadline = asyncio.get_running_loop().time() + patience
+    return lambda asked: link.exchange(asked, deadline)
+
+
 class Modbus:
-    """The driver of one kind of Modbus bus. See `Driver`."""
+    """The driver of one kind of Modbus bus. See `Driver` and `ActingDriver`."""
 
     family = "modbus"
+    resets = False
     device_keys: type[Keys] = ModbusDevice
     point_keys: type[PointKeys] = ModbusPoint
     sample_keys: type[Keys] = ModbusSample
 
-    def __init__(self, bus_keys: type[Keys], open_link: OpenLink, prepare: Prepare, *, highest_unit: int, max_gap: int) -> None:
+    def __init__(
+        self,
+        bus_keys: type[Keys],
+        open_link: OpenLink,
+        prepare: Prepare,
+        prepare_write: PrepareWrite,
+        *,
+        highest_unit: int,
+        max_gap: int,
+    ) -> None:
         self.bus_keys = bus_keys
         self._open_link = open_link
         self._prepare = prepare
+        self._prepare_write = prepare_write
         self._highest_unit = highest_unit
         self._max_gap = max_gap
 
@@ -113,7 +158,12 @@ class Modbus:
         """See `Driver`."""
         units = {device.name: Unit(device, max_gap=self._max_gap, prepare=self._prepare, tell=tell) for device in bus.devices}
         ids = frozenset(device.keys.unit for device in bus.devices)
-        return ModbusBus(units, lambda: self._open_link(bus.keys, ids), getattr(bus.keys, "parallel", 1))
+        writers = {device.name: Writer(device, self._prepare, self._prepare_write) for device in bus.devices}
+        return ModbusBus(units, lambda: self._open_link(bus.keys, ids), getattr(bus.keys, "parallel", 1), writers)
+
+    def misfit(self, device: DeviceSpec, point: str, value: Value) -> Misfit | None:
+        """See `ActingDriver`."""
+        return writing.misfit(device, point, value)
 
     def decode(self, device: DeviceSpec, sample: ModbusSample) -> Mapping[str, Outcome]:
         """See `Driver`."""

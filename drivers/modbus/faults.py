@@ -6,9 +6,13 @@ import socket
 
 from drivers.contract import DeviceFault, FaultKind
 
+NO_SUCH_FUNCTION = 1  # the exception code
+
 
 class AddressRefusedError(DeviceFault):
-    """The device is well, but does not have what was asked for, or not so much of it at once."""
+    """The device is well, but does not have what was asked for, or not so much of it at once: `code` is 1, 2 or 3."""
+
+    code = 2
 
 
 # Modbus Application Protocol V1.1b3, section 7: code -> (kind, what the unit does, what to try)
@@ -28,9 +32,24 @@ _ADDRESS_REFUSED = {1, 2, 3}
 def refused(unit: int, code: int) -> DeviceFault:
     """The device answered with an exception code."""
     if code in _ADDRESS_REFUSED:
-        return AddressRefusedError(f"unit {unit} refuses an address", kind="refused")
+        refusal = AddressRefusedError(f"unit {unit} refuses an address", kind="refused")
+        refusal.code = code
+        return refusal
     kind, what, hint = _CODES.get(code, ("refused", f"refuses with code {code}", "see its manual"))
     return DeviceFault(f"unit {unit} {what}", kind=kind, hint=hint)
+
+
+_WRITES_REFUSED = {
+    1: ("cannot be written to in this way", "see its manual for whether it can be written to at all"),
+    2: ("has nothing at this address that can be written", "check the address against its manual"),
+    3: ("refuses this value", "see its manual for the values that it takes, and for a lock or a mode that keeps it from it"),
+}
+
+
+def write_refused(unit: int, code: int) -> DeviceFault:
+    """The device answered a write with the code of an `AddressRefusedError`."""
+    what, hint = _WRITES_REFUSED[code]
+    return DeviceFault(f"unit {unit} {what}", kind="refused", hint=hint)
 
 
 # ---------------------------------------------------------------- answers that did not come, or not whole

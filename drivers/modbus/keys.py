@@ -18,6 +18,7 @@ from drivers.modbus.blocks import Span
 Table = Literal["coil", "discrete", "input", "holding"]
 TABLES: tuple[Table, ...] = ("coil", "discrete", "input", "holding")
 BITS: tuple[Table, ...] = ("coil", "discrete")
+WRITABLE: tuple[Table, ...] = ("coil", "holding")
 
 Type = Literal["int16", "int32", "int64", "uint16", "uint32", "uint64", "float32", "float64", "bool", "bit", "bitfield", "string"]
 Order = Literal["big", "little"]
@@ -119,6 +120,10 @@ class ModbusPoint(PointKeys, frozen=True, kw_only=True):
     values: Annotated[dict[str, str], Meta(description='What the numbers mean: { 0 = "off", 1 = "on" }.')] = msgspec.field(
         default_factory=dict
     )
+    writable: Annotated[bool, Meta(description="A remedy may write it: a coil or a holding register.")] = False
+    read_back: Annotated[
+        bool, Meta(description="Once written it reads as it was written; false of one that only starts something, as a restart.")
+    ] = True
 
     def __post_init__(self) -> None:
         self._check_place()
@@ -157,6 +162,11 @@ class ModbusPoint(PointKeys, frozen=True, kw_only=True):
             raise KeyMistake("word_order", f'type "{kind}"', "a number of two or four registers")
         if self.byte_order and self.table in BITS:
             raise KeyMistake("byte_order", f"a {self.table}", "a register")
+        if self.writable and (self.table not in WRITABLE or kind == "string"):
+            found = f'a point of type "{kind}"' if self.table in WRITABLE else f"a point of the table `{self.table}`"
+            raise KeyMistake("writable", found, "a coil, or a number or bit of a holding register")
+        if not (self.read_back or self.writable):
+            raise KeyMistake("read_back", "a point that is never written", "`writable = true` beside it")
 
     def _check_meaning(self) -> None:
         number = self.kind in NUMBERS

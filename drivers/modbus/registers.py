@@ -45,7 +45,7 @@ def decoder(
             codes += "0s"
             finishes.append((index, _always(place)))
             continue
-        gather += _bytes_of(point, place, point.word_order or word_order, point.byte_order or byte_order)
+        gather += gathered(point, place, point.word_order or word_order, point.byte_order or byte_order)
         codes += _code(point)
         finish = _finish(point, place)
         if finish is _number:
@@ -85,7 +85,7 @@ def _unpacker(gather: Sequence[int], codes: str) -> Callable[[bytes], tuple[Any,
     return lambda answers: layout.unpack(bytes(pick(answers)))
 
 
-def _bytes_of(point: ModbusPoint, place: Place, word_order: Order, byte_order: Order) -> list[int]:
+def gathered(point: ModbusPoint, place: Place, word_order: Order, byte_order: Order) -> list[int]:
     """The bytes of a point in the answers, most significant first (of a string: in reading order)."""
     start = point.span.start - place.start
     if point.table in BITS:

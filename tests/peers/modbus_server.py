@@ -17,9 +17,12 @@ from typing import Any
 
 from pymodbus import FramerType
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
+from pymodbus.server.base import ModbusBaseServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 TABLES = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
+WRITES = {5: "coil", 15: "coil", 6: "holding", 16: "holding"}
+SEVERAL = {15, 16}
 
 
 def crc(data: bytes) -> bytes:
@@ -36,7 +39,8 @@ class Slave:
     """What one unit holds and refuses. An address that it does not hold is 0, unless `refuses` says otherwise.
 
     refuses: (table, address) pairs that no request may touch. most: registers that it gives at once. borders: (table, address)
-    pairs across which it does not read. code: the exception code that it refuses with.
+    pairs across which it does not read. code: the exception code that it refuses with. lacks: function codes that it does not know.
+    keeps: (table, address) pairs that it says it has written, and has not. hides: pairs that it does not let anybody read.
     """
 
     def __init__(
@@ -46,18 +50,29 @@ class Slave:
         most: int = 125,
         borders: Iterable[tuple[str, int]] = (),
         code: int = 2,
+        lacks: Iterable[int] = (),
+        keeps: Iterable[tuple[str, int]] = (),
+        hides: Iterable[tuple[str, int]] = (),
         **tables: Mapping[int, int],
     ) -> None:
-        self.tables = tables
+        self.tables = {table: dict(cells) for table, cells in tables.items()}
+        self.lacks = set(lacks)
+        self.keeps = set(keeps)
+        self.hides = set(hides)
         self.refuses = set(refuses)
         self.most = most
         self.borders = set(borders)
         self.code = code
         self.exception = 0  # when set, the answer to everything
         self.requests: list[tuple[str, int, int]] = []  # what it was asked: table, address, count
+        self.writes: list[tuple[int, int, list[int]]] = []  # what was written, or refused: function code, address, cells
 
     def reply(self, pdu: bytes) -> bytes:
         """The answer to a request, both from the function code on."""
+        if pdu[0] in self.lacks:
+            return bytes([pdu[0] | 0x80, 1])
+        if pdu[0] in WRITES:
+            return self._written(pdu)
         function, address, count = struct.unpack(">BHH", pdu)
         table = TABLES[function]
         self.requests.append((table, address, count))
@@ -65,7 +80,7 @@ class Slave:
         if self.exception:
             return bytes([function | 0x80, self.exception])
         if (
-            any((table, cell) in self.refuses for cell in span)
+            any((table, cell) in self.refuses | self.hides for cell in span)
             or any((table, cell) in self.borders for cell in span[1:])
             or (function > 2 and count > self.most)
         ):
@@ -77,6 +92,23 @@ class Slave:
         for place, cell in enumerate(cells):
             packed[place // 8] |= cell << place % 8
         return bytes([function, len(packed), *packed])
+
+    def _written(self, pdu: bytes) -> bytes:
+        function, address, value = struct.unpack_from(">BHH", pdu)
+        table = WRITES[function]
+        if function not in SEVERAL:
+            cells = [value if table == "holding" else {0: 0, 0xFF00: 1}[value]]
+        elif table == "holding":
+            cells = list(struct.unpack_from(f">{value}H", pdu, 6))
+        else:
+            cells = [pdu[6 + place // 8] >> place % 8 & 1 for place in range(value)]
+        self.writes.append((function, address, cells))
+        if self.exception or any((table, address + place) in self.refuses for place in range(len(cells))):
+            return bytes([function | 0x80, self.exception or self.code])
+        for place, cell in enumerate(cells):
+            if (table, address + place) not in self.keeps:
+                self.tables.setdefault(table, {})[address + place] = cell
+        return pdu[:5]
 
 
 class Answer:
@@ -208,7 +240,7 @@ class Wire:
 
 
 class RtuWire(Wire):
-    """RTU frames in a stream of bytes: requests for reads are 8 bytes long."""
+    """RTU frames in a stream of bytes: requests are 8 bytes long, those that write several cells longer by what they say."""
 
     _pending = b""
 
@@ -216,11 +248,14 @@ class RtuWire(Wire):
         """Bytes have come in."""
         self._pending += data
         while len(self._pending) >= 8:
-            request = self._pending[:8]
-            if crc(request[:6]) == request[6:]:
-                self._pending = self._pending[8:]
+            size = 9 + self._pending[6] if self._pending[1] in SEVERAL else 8
+            request = self._pending[:size]
+            if len(request) < size:
+                return
+            if crc(request[:-2]) == request[-2:]:
+                self._pending = self._pending[size:]
                 self.last_request = request
-                self.take(request[0], request[1:6])
+                self.take(request[0], request[1:-2])
             else:
                 self._pending = self._pending[1:]
 
@@ -322,8 +357,8 @@ class TcpWire(_Listening, Wire):
         """Bytes have come in."""
         self._pending += data
         while len(self._pending) >= 12:
-            number, _, _, unit = struct.unpack_from(">HHHB", self._pending)
-            self.last_request, self._pending = self._pending[:12], self._pending[12:]
+            number, _, length, unit = struct.unpack_from(">HHHB", self._pending)
+            self.last_request, self._pending = self._pending[: 6 + length], self._pending[6 + length :]
             self.take(unit, self.last_request[7:], number)
 
 
@@ -359,12 +394,24 @@ def _simulated(unit: int, tables: Mapping[str, Collection[int]]) -> SimDevice:
 @asynccontextmanager
 async def well_tcp(unit: int, **tables: Collection[int]) -> AsyncIterator[int]:
     """Pymodbus's TCP server with these tables, each from address 0 on; gives its port."""
-    server = ModbusTcpServer(_simulated(unit, tables), address=("127.0.0.1", 0))
+    async with _serving(ModbusTcpServer(_simulated(unit, tables), address=("127.0.0.1", 0))) as server:
+        yield server.transport.sockets[0].getsockname()[1]
+
+
+@asynccontextmanager
+async def _serving(server: Any) -> AsyncIterator[Any]:
     await server.listen()
     try:
-        yield server.transport.sockets[0].getsockname()[1]
+        yield server
     finally:
         await server.shutdown()
+
+
+async def stands_in(unit: int, table: str, address: int, count: int = 1) -> list[int]:
+    """What pymodbus's server that was started last holds: looked up in its own store, past any wire."""
+    function = {name: code for code, name in TABLES.items()}[table]
+    cells = await ModbusBaseServer.active_server.async_getValues(unit, function, address, count)
+    return [int(cell) for cell in cells]
 
 
 @asynccontextmanager
