@@ -17,10 +17,8 @@ class Digest(Keys, frozen=True, kw_only=True):
     every: Annotated[Every, Meta(description="How often; off: never.")] = "weekly"
     day: Annotated[
         Weekday,
-        Meta(description="On which day of the week; of a monthly one on the first such day of a month, of a daily one on all."),
+        Meta(description="On which day of the week; a monthly one on the first such day of a month, a daily one on all."),
     ] = "mon"
     hour: Annotated[int, Meta(ge=0, le=23, description="At which hour of the day, local time.")] = 8
     language: Annotated[Language, Meta(description="The customer's language: English or Dutch.")] = "en"
-    to: Annotated[
-        str, Meta(max_length=60, description='Whom it greets: "Bakery Janssens"; nobody by name where this is empty.')
-    ] = ""
+    to: Annotated[str, Meta(max_length=60, description='Whom it greets: "Bakery Janssens"; nobody by name if left out.')] = ""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
-from drivers.contract import KeyMistake, Keys, Seconds
+from drivers.contract import Keys, Seconds
 from gateway.config import units
 from gateway.config.findings import Findings
 from gateway.config.fragments import Sections
@@ -41,7 +41,7 @@ class LeftBehind(Keys, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(
             min_length=1,
-            description='Points that tell whether a thing is there: "tag-*/state", or a flag that is on while it is. Globs allowed.',
+            description='What tells whether a thing is there: "tag-*/state", or a flag that is on while it is. Globs allowed.',
         ),
     ]
     hours: Annotated[

@@ -14,8 +14,8 @@ from msgspec import Meta, field
 
 from drivers.contract import BusSpec, KeyMistake, Keys, Seconds, Secret
 from gateway.config import broker
-from gateway.config.downlink import Downlink
 from gateway.config.digest import Digest
+from gateway.config.downlink import Downlink
 from gateway.config.insights import Insight
 from gateway.config.maintenance import Maintenance
 from gateway.config.problems import Unfit

@@ -17,8 +17,8 @@ import drivers
 from drivers.contract import PointKeys
 from gateway import diagnosis
 from gateway.config import units
-from gateway.config.downlink import Downlink
 from gateway.config.digest import Digest
+from gateway.config.downlink import Downlink
 from gateway.config.insights import KINDS
 from gateway.config.maintenance import Maintenance
 from gateway.config.model import Bus, Desk, Device, Hub, Limits, Outbox, Owner, Uplink

@@ -18,9 +18,9 @@ import drivers
 from drivers.contract import Driver
 from gateway import diagnosis
 from gateway.config import units
+from gateway.config.digest import Digest
 from gateway.config.downlink import Downlink
 from gateway.config.fragments import NAMED
-from gateway.config.digest import Digest
 from gateway.config.insights import KINDS
 from gateway.config.maintenance import Maintenance
 from gateway.config.model import Bus, Desk, Device, Hub, Limits, Outbox, Owner, Uplink
