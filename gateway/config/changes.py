@@ -18,6 +18,7 @@ class Changes(msgspec.Struct, frozen=True):
     buses: frozenset[str]
     devices: frozenset[str]
     rules: frozenset[str]
+    remedies: frozenset[str]
     maintenance: frozenset[str]
     insights: frozenset[str]
     digests: bool
@@ -36,6 +37,7 @@ def changes(old: Config, new: Config) -> Changes:
         buses=_differing(old.buses, new.buses),
         devices=_differing(old.devices, new.devices),
         rules=_differing(old.rules, new.rules),
+        remedies=_differing(old.remedies, new.remedies),
         maintenance=_differing(old.maintenance, new.maintenance),
         insights=_differing(old.insights, new.insights),
         digests=old.digests != new.digests,

@@ -10,7 +10,7 @@ from gateway.config.findings import Findings
 from gateway.config.problems import described, nearest, quoted
 
 SINGLE = ("hub", "uplink", "downlink", "outbox", "limits", "desk", "digest")
-NAMED = ("owner", "bus", "device", "rule", "maintenance", "insight")
+NAMED = ("owner", "bus", "device", "rule", "remedy", "maintenance", "insight")
 
 Sections: TypeAlias = dict[str, dict[str, Any]]
 """What all documents say together: section -> key or name -> value."""

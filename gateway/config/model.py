@@ -19,6 +19,7 @@ from gateway.config.downlink import Downlink
 from gateway.config.insights import Insight
 from gateway.config.maintenance import Maintenance
 from gateway.config.problems import Unfit
+from gateway.config.remedies import Remedy
 from gateway.diagnosis import hub_parts
 from gateway.diagnosis.causes import Surroundings, node_of
 from gateway.diagnosis.contract import HUB, STATE, PointInfo, RuleKeys
@@ -238,6 +239,7 @@ class Config(Keys, frozen=True, kw_only=True):
     devices: Mapping[str, DeviceConfig]
     rules: Mapping[str, RuleKeys]
     built_in: frozenset[str] = frozenset()  # those of the rules that no file names
+    remedies: Mapping[str, Remedy] = field(default_factory=dict)
     maintenance: Mapping[str, Maintenance] = field(default_factory=dict)
     insights: Mapping[str, Insight] = field(default_factory=dict)
     digests: Digest = Digest()

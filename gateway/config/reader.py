@@ -25,9 +25,11 @@ from gateway.config.insights import read_insights
 from gateway.config.model import Config, Desk, Hub, Limits, Outbox, Uplink
 from gateway.config.problems import Path, Told
 from gateway.config.profiles import SEARCH_PATH, Shelf
-from gateway.config.rules import Points, Rules, check_needs, read_maintenance, read_owners
+from gateway.config.remedy_checks import read_remedies
+from gateway.config.rules import Rules, check_needs, read_maintenance, read_owners
 from gateway.config.secrets import Secrets
 from gateway.config.tables import table
+from gateway.config.watched import Points
 
 FilePaths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -79,6 +81,7 @@ def _build(sections: Sections, findings: Findings, shelf: Shelf) -> Config | Non
     maintenance = read_maintenance(sections, points, findings)
     insights = read_insights(sections, points, findings)
     good = rules.good()
+    remedies = read_remedies(sections, good, buses, points, findings)
     check_needs(sections, points, devices.good(), good, findings)
     if hub is None or downlink is None or outbox is None or limits is None or desk is None or digests is None:
         return None
@@ -94,6 +97,7 @@ def _build(sections: Sections, findings: Findings, shelf: Shelf) -> Config | Non
         devices=devices.good(),
         rules=good,
         built_in=frozenset(good.keys() - sections["rule"].keys()),
+        remedies=remedies,
         maintenance=maintenance,
         insights=insights,
         digests=digests,

@@ -23,6 +23,7 @@ from gateway.config.insights import KINDS
 from gateway.config.maintenance import Maintenance
 from gateway.config.model import Bus, Desk, Device, Hub, Limits, Outbox, Owner, Uplink
 from gateway.config.problems import quoted
+from gateway.config.remedies import Remedy
 from gateway.config.schema import written_default
 from gateway.config.tables import AnyOf, Field, Named, Several, Table, fields
 from gateway.config.values import Choice, SecretText, Shape
@@ -57,6 +58,7 @@ def reference(names: Iterable[str]) -> str:
         *itertools.starmap(_part, points),
         _part("`[rule.NAME]`", RuleKeys),
         *itertools.starmap(_part, rules),
+        _part("`[remedy.NAME]`", Remedy),
         _part("`[maintenance.NAME]`", Maintenance),
         *itertools.starmap(_part, insights),
         _units(),

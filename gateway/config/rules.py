@@ -1,7 +1,6 @@
 """Rules and owners: whether what they refer to is there, and whether their quantities fit the points that they watch."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
@@ -12,6 +11,7 @@ import tomli
 
 from gateway import diagnosis
 from gateway.config import units
+from gateway.config.conditions import Conditions
 from gateway.config.findings import Findings
 from gateway.config.fragments import Sections
 from gateway.config.maintenance import Maintenance
@@ -21,61 +21,12 @@ from gateway.config.problems import Path, Told, Unfit, nearest, one_of, quoted
 from gateway.config.profiles import Shelf
 from gateway.config.tables import Table, table
 from gateway.config.values import Amount, ModelName
-from gateway.diagnosis.contract import HUB, STATE, Mistake, PointInfo, PointType, Quantity, RuleKeys
+from gateway.config.watched import Points
+from gateway.diagnosis.contract import HUB, Mistake, PointInfo, Quantity, RuleKeys
 from gateway.diagnosis.hub_parts import PARTS
-from gateway.diagnosis.watch import is_meant
 
 DESK = "desk"
 """The owner who is always there."""
-
-
-class Points:
-    """Every point that a rule may watch: device (or "bus.NAME") -> point -> unit."""
-
-    def __init__(self, devices: Mapping[str, dict[str, str] | None], buses: Iterable[str]) -> None:
-        self._units = {device: {**(units or {}), STATE: ""} for device, units in devices.items()}
-        self._units.update({f"bus.{bus}": {STATE: ""} for bus in buses})
-        self._units[HUB] = {part.name: part.unit for part in PARTS}
-        self._unsure = {device for device, units in devices.items() if units is None}
-        self._names = {name for units in self._units.values() for name in units}
-
-    def matching(self, glob: str) -> list[PointInfo]:
-        """The points that a glob such as "freezer-*/core_temp" is written for: as the engine sees it."""
-        device_glob, slash, point_glob = glob.partition("/")
-        if slash and "/" not in point_glob:  # an id has one slash, so the halves may be matched by themselves
-            names = {name for name in self._names if fnmatchcase(name, point_glob)}
-            devices = [device for device in self._units if is_meant(f"{device}/", (f"{device_glob}/",))]
-            return [self._info(device, name) for device in devices for name in self._units[device] if name in names]
-        return [self._info(device, name) for device, name in self._all() if is_meant(f"{device}/{name}", (glob,))]
-
-    def may_match(self, glob: str) -> bool:
-        """Whether a glob may be for a device whose points could not be made out."""
-        return any(fnmatchcase(device, glob.partition("/")[0]) for device in self._unsure)
-
-    def nearest(self, glob: str) -> str:
-        """The glob that was probably meant, where this one matches nothing."""
-        device_glob, slash, point_glob = glob.partition("/")
-        if not slash:
-            point = device_glob if device_glob in self._names else nearest(device_glob, self._names)
-            return f"*/{point}" if point else ""
-        devices = [device for device in self._units if fnmatchcase(device, device_glob)]
-        if devices:
-            point = nearest(point_glob, {name for device in devices for name in self._units[device]})
-            return f"{device_glob}/{point}" if point else ""
-        having = [device for device in self._units if any(fnmatchcase(name, point_glob) for name in self._units[device])]
-        device = nearest(device_glob, having)
-        return f"{re.sub(r'[0-9]+$', '*', device) if '*' in device_glob else device}/{point_glob}" if device else ""
-
-    def everything(self) -> list[PointInfo]:
-        """All points of all devices and buses."""
-        return [self._info(device, name) for device, name in self._all()]
-
-    def _all(self) -> Iterator[tuple[str, str]]:
-        return ((device, name) for device, units in self._units.items() for name in units)
-
-    def _info(self, device: str, name: str) -> PointInfo:
-        kind: PointType = "text" if name == STATE else "number"
-        return PointInfo(f"{device}/{name}", device, name, self._units[device][name], name, device, kind)
 
 
 class Rules:
@@ -83,6 +34,7 @@ class Rules:
 
     def __init__(self, sections: Sections, points: Points, shelf: Shelf, findings: Findings) -> None:
         self._points = points
+        self.conditions = Conditions(points, findings)
         self._shelf = shelf
         self._owners = sections["owner"]
         self._findings = findings
@@ -134,6 +86,7 @@ class Rules:
             self._check_amounts(good, known, watched, at)
             for key in getattr(kind, "GLOBS", ()):
                 self._check_globs(good, raw, (*at, key))
+        self._check_steps(good, at)
         made: RuleKeys | None = known.build(good, bad, raw, at, self._findings)[0]
         if made and hasattr(kind, "unfit") and self._findings.whole and not any(map(self._points.may_match, made.on)):
             why = kind.unfit(made, (point for glob in made.on for point in self._points.matching(glob)))
@@ -164,6 +117,14 @@ class Rules:
         elif kind is None and self._findings.whole:
             self._findings.add(at, '"kind" is missing', one_of(kinds), key=True)
         return None
+
+    def _check_steps(self, good: Mapping[str, Any], at: Path) -> None:
+        """That what would show the effect of a step can be asked of the devices that the rule is for."""
+        globs = [glob if "/" in glob else f"{glob}/*" for glob in good.get("on", ())]
+        devices = dict.fromkeys(point.device for glob in globs for point in self._points.matching(glob))
+        for number, step in enumerate(good.get("steps", ())):
+            if step.shown_by and (devices or not globs):
+                self.conditions.check(step.shown_by, (*at, "steps", number, "shown_by"), devices)
 
     def _check_owner(self, good: Mapping[str, Any], at: Path) -> None:
         owner = good.get("owner", "")

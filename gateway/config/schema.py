@@ -25,6 +25,7 @@ from gateway.config.insights import KINDS
 from gateway.config.maintenance import Maintenance
 from gateway.config.model import Bus, Desk, Device, Hub, Limits, Outbox, Owner, Uplink
 from gateway.config.points import NAME
+from gateway.config.remedies import Remedy
 from gateway.config.rules import built_in
 from gateway.config.tables import AnyOf, Field, Fixed, Named, Several, Table, table
 from gateway.config.values import Amount, Bounds, Choice, Day, Duration, Flag, Number, SecretText, Shape, Text
@@ -38,7 +39,7 @@ CHANGED: Schema = {"type": "object", "description": "A rule that every hub has; 
 def schema(names: Iterable[str]) -> Schema:
     """The schema of a config that may use these drivers."""
     loaded = {name: drivers.load(name) for name in sorted(names)}
-    named = (_table(Owner), _bus(loaded), _device(loaded.values()), _rule(), _table(Maintenance), _insight())
+    named = (_table(Owner), _bus(loaded), _device(loaded.values()), _rule(), _table(Remedy), _table(Maintenance), _insight())
     sections = dict(zip(NAMED, map(_named, named), strict=True))
     sections["rule"]["properties"] = dict.fromkeys(built_in(), CHANGED)
     return {

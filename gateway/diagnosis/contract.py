@@ -49,6 +49,30 @@ Rate = Annotated[Quantity, Meta(extra={"quantity": "rate"})]
 """A Quantity that is a change per time: "2 °C/min". A key of type plain Quantity is a level of the point itself."""
 
 
+By = Literal["customer", "desk", "technician"]
+
+
+class Step(Keys, frozen=True, kw_only=True):
+    """`steps = [{ do = ... }, ...]` of a rule: one thing that a person can do about it, and by what the hub sees that it helped."""
+
+    do: Annotated[str, Meta(min_length=1, max_length=200, description="What to do, in one sentence.", examples=["Close the door."])]
+    by: Annotated[By, Meta(description="Who can do it.")] = "customer"
+    effect: Annotated[
+        str, Meta(max_length=200, description="What comes of it when it helps.", examples=["The core cools within 30 min."])
+    ] = ""
+    shown_by: Annotated[
+        str,
+        Meta(
+            description='Condition that comes true when it has helped, as in a rule of kind "when"; a point alone is one of the '
+            "device that the case is about.",
+            examples=["core_temp < -16 °C"],
+        ),
+    ] = ""
+    within: Annotated[
+        Seconds, Meta(ge=1, le=7 * 86400, description="How long its effect may take; then it is the next step's turn.")
+    ] = 1800.0
+
+
 class RuleKeys(Keys, frozen=True, kw_only=True):
     """Keys that every rule has; a rule kind's own keys inherit from this and live in the file of that kind."""
 
@@ -62,6 +86,10 @@ class RuleKeys(Keys, frozen=True, kw_only=True):
     owner: Annotated[str, Meta(description="Who puts it right; follows from the device and bus where this is empty.")] = ""
     says: Annotated[str, Meta(description="Text of the moment; {device}, {point}, {value}, {limit}, {lasting} are filled in.")] = ""
     advice: Annotated[tuple[str, ...], Meta(description="What to do, in order.")] = ()
+    steps: Annotated[
+        tuple[Step, ...],
+        Meta(max_length=8, description="The same as steps that the hub follows: who can do each, and what shows that it helped."),
+    ] = ()
     lasting: Annotated[Seconds | None, Meta(description="How long it must last before it is told.")] = None
     clear_lasting: Annotated[Seconds | None, Meta(description="How long it must be well again before it is closed.")] = None
     gap: Annotated[Seconds, Meta(description="Opened again so soon, it is the same episode; its end is told then.")] = 0.0

@@ -21,7 +21,8 @@ from msgspec import Meta
 from drivers.contract import NoValue, Outcome, Value
 from gateway.diagnosis.columns import missing
 from gateway.diagnosis.contract import Mistake, Phase, PointInfo, RuleKeys
-from gateway.diagnosis.expression import Expression, ExpressionError, Reading, Scope, bind, nearest, read
+from gateway.diagnosis.expression import Expression, ExpressionError, Scope, bind, nearest, read
+from gateway.diagnosis.expression.checking import wrong
 from gateway.diagnosis.watch import ANYTHING, Rule, ToUnit, Verdict, Watch, all_of
 from gateway.diagnosis.words import PLACEHOLDERS, duration
 
@@ -59,14 +60,10 @@ def mistakes(written: Mapping[str, Any], points: Sequence[PointInfo], to_unit: T
     if "condition" not in written:
         return
     reading, everything = read(written["condition"]), Scope(points, to_unit)
-    yield from (mistake._replace(path=("condition",)) for mistake in reading.mistakes)
     if on and reading.tree and all("/" in node.name for node in reading.names):
         yield Mistake("devices that the condition does not ask", "a point without its device in it, or no on", path=("on",))
     scopes = [everything.of(device) for device in _covered(devices, on, ())] if on else [everything]
-    wrong = sorted((_unbound(reading, scope) for scope in scopes), key=lambda some: sum(bool(one.lacks) for one in some))
-    meant = [one for one in wrong if not any(mistake.lacks for mistake in one)] or wrong[:1]  # others lack a point: not meant
-    found = {mistake.offset: mistake for some in meant for mistake in some}
-    yield from (mistake._replace(path=("condition",)) for mistake in found.values())
+    yield from (mistake._replace(path=("condition",)) for mistake in wrong(reading, scopes))
 
 
 def _no_device(glob: str, devices: Iterable[str]) -> Mistake:
@@ -77,15 +74,6 @@ def _no_device(glob: str, devices: Iterable[str]) -> Mistake:
     near = nearest(glob, devices)
     near = re.sub("[0-9]+$", "*", near) if "*" in glob else near
     return Mistake(f'no device is called "{glob}"', "" if near else 'devices such as "heat-pump-*"', near and f'"{near}"')
-
-
-def _unbound(reading: Reading, scope: Scope) -> Sequence[Mistake]:
-    """Why a condition has no meaning in a scope."""
-    try:
-        bind(reading, scope)
-    except ExpressionError as error:
-        return [mistake for mistake in error.mistakes if mistake not in reading.mistakes]
-    return []
 
 
 def _covered(devices: Iterable[str], on: Sequence[str], except_: Sequence[str]) -> list[str]:
