@@ -123,11 +123,19 @@ class KeyMistake(ValueError):  # noqa: N818  (a person made it, not the program)
         self.key, self.found, self.expected = key, found, expected
 
 
+PrivacyClass: TypeAlias = Literal["open", "household", "personal"]
+"""Whose business a value is: nobody's in particular, that of those who live there, or one person's."""
+
+
 class PointKeys(Keys, frozen=True, kw_only=True):
     """Keys that every point has, whatever its bus; a driver's point keys inherit from this."""
 
     unit: Annotated[str, msgspec.Meta(description='Unit of the value, as people write it: "°C", "W", "kWh", "bar".')] = ""
     label: Annotated[str, msgspec.Meta(description="What a person calls it; the point's name where this is empty.")] = ""
+    privacy: Annotated[
+        Literal["", "open", "household", "personal"],
+        msgspec.Meta(description="Its class, which says what may leave the hub; that of its device where this is empty."),
+    ] = ""
 
 
 class DeviceSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from gateway.config.document import Document
 from gateway.config.findings import Findings
 from gateway.config.problems import described, nearest, quoted
 
-SINGLE = ("hub", "uplink", "downlink", "outbox", "limits", "desk", "digest")
+SINGLE = ("hub", "uplink", "downlink", "outbox", "limits", "desk", "privacy", "digest")
 NAMED = ("owner", "bus", "device", "rule", "remedy", "maintenance", "insight")
 
 Sections: TypeAlias = dict[str, dict[str, Any]]

@@ -18,6 +18,7 @@ from gateway.config.digest import Digest
 from gateway.config.downlink import Downlink
 from gateway.config.insights import Insight
 from gateway.config.maintenance import Maintenance
+from gateway.config.privacy import Privacy
 from gateway.config.problems import Unfit
 from gateway.config.remedies import Remedy
 from gateway.diagnosis import hub_parts
@@ -193,6 +194,10 @@ class Device(Keys, frozen=True, kw_only=True):
         ),
     ] = ()
     label: Annotated[str, Meta(description="What people call it; its name where this is empty.")] = ""
+    privacy: Annotated[
+        Literal["", "open", "household", "personal"],
+        Meta(description="The class of its points that have none of their own; that of [privacy] where this is empty."),
+    ] = ""
     maker: Annotated[str, Meta(description="Who made it.")] = ""
     model: Annotated[str, Meta(description="Which model it is.")] = ""
     manual: Annotated[str, Meta(description="The manual and table that the points are from.")] = ""
@@ -233,6 +238,7 @@ class Config(Keys, frozen=True, kw_only=True):
     outbox: Outbox = Outbox()
     limits: Limits = Limits()
     downlink: Downlink = Downlink()
+    privacy: Privacy = Privacy()
     desk: Desk
     owners: Mapping[str, Owner]
     buses: Mapping[str, BusConfig]

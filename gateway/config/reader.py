@@ -23,6 +23,7 @@ from gateway.config.findings import Findings
 from gateway.config.fragments import Sections, documents, merge
 from gateway.config.insights import read_insights
 from gateway.config.model import Config, Desk, Hub, Limits, Outbox, Uplink
+from gateway.config.privacy import Privacy
 from gateway.config.problems import Path, Told
 from gateway.config.profiles import SEARCH_PATH, Shelf
 from gateway.config.remedy_checks import read_remedies
@@ -71,6 +72,7 @@ def _build(sections: Sections, findings: Findings, shelf: Shelf) -> Config | Non
     outbox = _single(Outbox, "outbox", sections, findings)
     limits = _single(Limits, "limits", sections, findings)
     desk = _single(Desk, "desk", sections, findings)
+    privacy = _single(Privacy, "privacy", sections, findings)
     digests = _single(Digest, "digest", sections, findings)
     lines = read_buses(sections, findings)
     devices = Devices(sections, lines, shelf, findings)
@@ -83,12 +85,13 @@ def _build(sections: Sections, findings: Findings, shelf: Shelf) -> Config | Non
     good = rules.good()
     remedies = read_remedies(sections, good, buses, points, findings)
     check_needs(sections, points, devices.good(), good, findings)
-    if hub is None or downlink is None or outbox is None or limits is None or desk is None or digests is None:
+    if None in (hub, downlink, outbox, limits, desk, privacy, digests):
         return None
     return Config(
         hub=hub,
         uplink=uplink,
         downlink=downlink,
+        privacy=privacy,
         outbox=outbox,
         limits=limits,
         desk=desk,

@@ -22,6 +22,7 @@ from gateway.config.downlink import Downlink
 from gateway.config.insights import KINDS
 from gateway.config.maintenance import Maintenance
 from gateway.config.model import Bus, Desk, Device, Hub, Limits, Outbox, Owner, Uplink
+from gateway.config.privacy import Privacy
 from gateway.config.problems import quoted
 from gateway.config.remedies import Remedy
 from gateway.config.schema import written_default
@@ -48,6 +49,7 @@ def reference(names: Iterable[str]) -> str:
         _part("`[outbox]`", Outbox),
         _part("`[limits]`", Limits),
         _part("`[desk]`", Desk),
+        _part("`[privacy]`", Privacy),
         _part("`[digest]`", Digest),
         _part("`[owner.NAME]`", Owner),
         _part("`[bus.NAME]`", Bus),

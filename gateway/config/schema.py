@@ -25,6 +25,7 @@ from gateway.config.insights import KINDS
 from gateway.config.maintenance import Maintenance
 from gateway.config.model import Bus, Desk, Device, Hub, Limits, Outbox, Owner, Uplink
 from gateway.config.points import NAME
+from gateway.config.privacy import Privacy
 from gateway.config.remedies import Remedy
 from gateway.config.rules import built_in
 from gateway.config.tables import AnyOf, Field, Fixed, Named, Several, Table, table
@@ -54,6 +55,7 @@ def schema(names: Iterable[str]) -> Schema:
             "outbox": _table(Outbox),
             "limits": _table(Limits),
             "desk": _table(Desk),
+            "privacy": _table(Privacy),
             "digest": _table(Digest),
             **sections,
         },
