@@ -65,8 +65,11 @@ class Facts(Protocol):
     def evidence(self, point: PointInfo, since: float, at: float) -> Evidence | None:
         """What the hub saw of a point."""
 
-    def holds(self, condition: str) -> bool | None:
-        """Whether a condition over the newest readings holds; None where that is unknown."""
+    def holds(self, condition: str, device: str = "") -> bool | None:
+        """Whether a condition over the newest readings holds; a point alone is one of this device. None where that is unknown.
+
+        What it says of the past (`for`, `avg`, ...) counts from the first time that it was asked.
+        """
 
     def readings(self) -> int:
         """How many readings there have been since the hub was started."""

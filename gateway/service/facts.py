@@ -4,12 +4,12 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from drivers.contract import NoValue, Outcome
-from gateway.clock import Clock
+from gateway.clock import Clock, week_time
 from gateway.config.model import Config
 from gateway.config.units import convert
 from gateway.diagnosis.contract import Evidence, PointInfo
 from gateway.diagnosis.engine import Engine
-from gateway.diagnosis.expression import Expression, Scope, parse
+from gateway.diagnosis.expression import Expression, ExpressionError, Scope, parse
 
 
 class HubFacts:
@@ -20,7 +20,9 @@ class HubFacts:
         self._clock = clock
         self._zone = ZoneInfo(config.hub.time_zone)
         self._points = {point.id: point for point in config.points()}
-        self._conditions: dict[str, Expression] = {}
+        self._week = week_time(clock, self._zone)
+        self._scope = Scope(self._points, convert)
+        self._conditions: dict[tuple[str, str], Expression | None] = {}
 
     def wall(self, at: float) -> datetime | None:
         """See `contract.Facts.wall`."""
@@ -42,18 +44,29 @@ class HubFacts:
         """See `contract.Facts.evidence`."""
         return self._engine.evidence(point, since, at)
 
-    def holds(self, condition: str) -> bool | None:
-        """See `contract.Facts.holds`. Raises ExpressionError for a text that is no condition."""
-        expression = self._conditions.get(condition)
+    def holds(self, condition: str, device: str = "") -> bool | None:
+        """See `contract.Facts.holds`. Raises ExpressionError for a text that is no condition and has no device."""
+        expression = self._condition(condition, device)
         if expression is None:
-            expression = self._conditions[condition] = parse(condition, Scope(list(self._points.values()), convert))
+            return None
         newest = [self._engine.last(point.id) for point in expression.points]
         values = [None if one is None or isinstance(one[0], NoValue) else one[0] for one in newest]
         known = [
             None if self._engine.known_since(point.id) is None else value
             for point, value in zip(expression.points, values, strict=True)
         ]
-        return expression.evaluate(known, self._clock.now())
+        return expression.evaluate(known, self._clock.now(), self._week)
+
+    def _condition(self, condition: str, device: str) -> Expression | None:
+        """What a text says of a device; None for one that lacks a point of it."""
+        if (condition, device) not in self._conditions:
+            try:
+                self._conditions[condition, device] = parse(condition, self._scope.of(device))
+            except ExpressionError:
+                if not device:
+                    raise
+                self._conditions[condition, device] = None
+        return self._conditions[condition, device]
 
     def readings(self) -> int:
         """See `contract.Facts.readings`."""
