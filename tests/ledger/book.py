@@ -36,6 +36,17 @@ class Finding(NamedTuple):
     excused: bool
 
 
+class Damage(NamedTuple):
+    """Bytes of the file were destroyed when so many moments had arrived, and the hub had counted so far in this generation.
+
+    What a moment may owe to it is seen from when the moment was made: it may have been on its way then, and have come much later.
+    """
+
+    arrivals: int
+    generation: str
+    seq: int
+
+
 class Verdict(NamedTuple):
     """What the ledger has found. The first four must be empty."""
 
@@ -67,7 +78,8 @@ class Book:
         self._there: set[Key] = set()
         self._hidden: list[Finding] = []  # came under an id that another moment had: a backend does not see them
         self._hidden_keys: set[Key] = set()
-        self._damages: list[int] = []  # how many arrivals there were then
+        self._damages: list[Damage] = []
+        self._generations: dict[str, int] = {}  # -> their order
         self._counted: dict[str, int] = {}  # generation -> how far its numbers had come when it was damaged first
         self._garbled: list[str] = []
         self.repeats = 0
@@ -83,7 +95,9 @@ class Book:
     def found(self, wires: list[bytes]) -> None:
         """These lie in the hub's file."""
         for wire in wires:
-            self._promised.setdefault(_key(from_wire(wire)), "the hub's file")
+            moment = from_wire(wire)
+            self._promised.setdefault(_key(moment), "the hub's file")
+            self._generation(moment.data.generation)
 
     def damage(self, generation: str, seq: int, wires: list[bytes]) -> None:
         """The file with these is about to be damaged, and with it what the hub remembers of its cases."""
@@ -91,7 +105,8 @@ class Book:
         self._exposed |= {_key(from_wire(wire)) for wire in wires}
         self._exposed_seqs |= {(moment.data.generation, moment.data.seq) for moment in map(from_wire, wires)}
         self._counted.setdefault(generation, seq)
-        self._damages.append(len(self._arrivals))
+        self._generation(generation)
+        self._damages.append(Damage(len(self._arrivals), generation, seq))
 
     def arrive(self, wire: bytes) -> bool:
         """The subscriber has got something; returns whether it is new."""
@@ -100,6 +115,7 @@ class Book:
         except ValueError as error:
             self._garbled.append(f"{wire[:60]!r}: {error}")
             return False
+        self._generation(moment.data.generation)
         place = self._first.setdefault(moment.id, len(self._arrivals))
         if place == len(self._arrivals):
             self._arrivals.append(moment)
@@ -108,12 +124,20 @@ class Book:
         self.repeats += 1
         if _but_for_stamps(self._arrivals[place]) != _but_for_stamps(moment) and _key(moment) not in self._hidden_keys:
             self._hidden_keys.add(_key(moment))
-            self._hidden.append(Finding(f"{moment.id} is two moments", self._damaged(place, len(self._arrivals))))
+            excused = any(self._was_made(moment, before=damage) for damage in self._damages)
+            self._hidden.append(Finding(f"{moment.id} is two moments", excused))
         return False
 
-    def _damaged(self, first: int, second: int) -> bool:
-        """Whether bytes were destroyed between these two arrivals."""
-        return any(first <= at <= second for at in self._damages)
+    def _generation(self, name: str) -> int:
+        return self._generations.setdefault(name, len(self._generations))
+
+    def _was_made(self, moment: Moment, *, before: Damage) -> bool:
+        begun, then = self._generation(moment.data.generation), self._generation(before.generation)
+        return begun < then or (begun == then and moment.data.seq <= before.seq)
+
+    def _damage_between(self, one: Moment, other: Moment) -> bool:
+        """Whether bytes were destroyed after one of them was made and before the other was."""
+        return any(self._was_made(one, before=damage) != self._was_made(other, before=damage) for damage in self._damages)
 
     # ------------------------------------------------------------ what is to be said
 
@@ -172,40 +196,42 @@ class Book:
             first: dict[object, int] = {}
             for place, moment in enumerate(self._arrivals):
                 if number_of(moment) and first.setdefault(name(moment), place) != place:
-                    before = first[name(moment)]
-                    words = f"{self._arrivals[before].id} and {moment.id} are both {name(moment)}"
-                    found.append(Finding(words, self._damaged(before, place)))
+                    before = self._arrivals[first[name(moment)]]
+                    words = f"{before.id} and {moment.id} are both {name(moment)}"
+                    found.append(Finding(words, self._damage_between(before, moment)))
         return found
 
     def _reopened(self) -> list[Finding]:
         """Points that were opened while they were open; readings are numbered, so their order is known."""
-        lives: dict[str, list[tuple[int, int, Moment]]] = defaultdict(list)
-        for place, moment in enumerate(self._arrivals):
+        lives: dict[str, list[Moment]] = defaultdict(list)
+        for moment in self._arrivals:
             if number_of(moment):
-                lives[moment.subject].append((number_of(moment), place, moment))
+                lives[moment.subject].append(moment)
         found = []
         for life in lives.values():
-            is_open: tuple[int, int, Moment] | None = None
-            for number, place, moment in sorted(life, key=lambda one: one[0]):
-                if is_open and moment.data.case != is_open[2].data.case:
-                    words = f"{moment.id} begins {moment.data.case} while {is_open[2].data.case} is open"
-                    # A close that was destroyed had been made before, and would have come after, or the other way round.
-                    excused = bool(self._damages) and self._damaged(min(is_open[1], place), len(self._arrivals))
+            is_open: Moment | None = None
+            for moment in sorted(life, key=number_of):
+                if is_open and moment.data.case != is_open.data.case:
+                    words = f"{moment.id} begins {moment.data.case} while {is_open.data.case} is open"
+                    # What would have closed it may have been destroyed, or the hub's knowledge that it is open.
+                    excused = any(self._was_made(is_open, before=damage) for damage in self._damages)
                     found.append(Finding(words, excused))
-                is_open = None if moment.data.phase in LAST else (number, place, moment)
+                is_open = None if moment.data.phase in LAST else moment
         return found
 
     def _disordered(self) -> list[Finding]:
         """Moments of a case that came in another order than the readings they are about."""
         found = []
-        last: dict[str, int] = {}
+        last: dict[str, Moment] = {}
         for place, moment in enumerate(self._arrivals):
             if number_of(moment):
-                before = last.setdefault(moment.data.case, place)
-                if number_of(self._arrivals[before]) > number_of(moment):
-                    words = f"{moment.data.case}: {self._arrivals[before].id} came before {moment.id}"
-                    found.append(Finding(words, self._damaged(before, place)))
-                last[moment.data.case] = place
+                before = last.setdefault(moment.data.case, moment)
+                if number_of(before) > number_of(moment):
+                    words = f"{moment.data.case}: {before.id} came before {moment.id}"
+                    # Both may have waited in the file when it was destroyed.
+                    waited = any(damage.arrivals <= place and self._was_made(moment, before=damage) for damage in self._damages)
+                    found.append(Finding(words, waited or self._damage_between(before, moment)))
+                last[moment.data.case] = moment
         return found
 
     def kinds(self) -> Counter[str]:

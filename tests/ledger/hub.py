@@ -187,19 +187,25 @@ class Hub:
         log = self._disk.path / "canary.db-wal"
         if not log.exists() or log.stat().st_size == 0:
             return
-        data = bytearray(log.read_bytes())
+        data = log.read_bytes()
         size = 24 + int.from_bytes(data[8:12], "big")  # a frame: its head and a page (sqlite.org/fileformat2.html, 4.1)
         frames = [at for at in range(32, len(data), size) if data[at + 8 : at + 16] == data[16:24]]
         if frames:
             half = frames[-1] + 24 + (size - 24) // 2
-            data[half : half + (size - 24) // 2] = bytes((size - 24) // 2)
-            log.write_bytes(data)
+            _overwrite(log, half, bytes(len(data[half : half + (size - 24) // 2])))
 
     def flip_bytes(self, luck: random.Random) -> None:
         """Some bits of the file are others, as in a card that wears out."""
         files = [file for file in self._disk.path.glob("canary.db*") if not file.name.endswith("corrupt") and file.stat().st_size]
         for _ in range(luck.randint(1, 6) if files else 0):
             file = luck.choice(files)
-            data = bytearray(file.read_bytes())
-            data[luck.randrange(len(data))] ^= 1 << luck.randrange(8)
-            file.write_bytes(data)
+            data = file.read_bytes()
+            at = luck.randrange(len(data))
+            _overwrite(file, at, bytes([data[at] ^ 1 << luck.randrange(8)]))
+
+
+def _overwrite(file: Path, at: int, data: bytes) -> None:
+    """In place: that needs no space on a disk that is full."""
+    with file.open("r+b", buffering=0) as opened:
+        opened.seek(at)
+        opened.write(data)
