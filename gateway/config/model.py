@@ -206,6 +206,13 @@ class Device(Keys, frozen=True, kw_only=True):
     firmware_point: Annotated[str, Meta(description="The one of its points that tells that version, where it does.")] = ""
     installed: Annotated[date | None, Meta(description="When it was put in: 2024-05-01, without quotes.")] = None
     warranty_until: Annotated[date | None, Meta(description="Last day of its warranty.")] = None
+    maintenance_every: Annotated[
+        Annotated[Seconds, Meta(ge=86400)] | None,
+        Meta(description='How often it wants maintenance, counted from the last or from when it was put in: "180 d".'),
+    ] = None
+    serviced: Annotated[
+        date | None, Meta(description="When it last had maintenance, as far as the hub was not told: 2026-03-01, without quotes.")
+    ] = None
 
 
 class DeviceConfig(Keys, frozen=True, kw_only=True):

@@ -101,6 +101,54 @@ class Tried(Wire, frozen=True, kw_only=True):
     says: str = ""
 
 
+class Comparison(Wire, frozen=True, kw_only=True):
+    """What a point read before something was done about it, and what it reads after; absent where nobody knows."""
+
+    point: str
+    unit: str = ""
+    before: Value | None = None
+    after: Value | None = None
+
+
+class Mentioned(Wire, frozen=True, kw_only=True):
+    """Another case, its point, and what was said of it when it opened."""
+
+    case: str
+    subject: str
+    says: str
+
+
+class Replaced(Wire, frozen=True, kw_only=True):
+    """A device that another one has taken the place of: its serial number and that of the one before, as far as they are known."""
+
+    device: str
+    serial: str = ""
+    was: str = ""
+
+
+class Visit(Wire, frozen=True, kw_only=True):
+    """Somebody was on site; of kind `visit`.
+
+    on: the devices that it was about, and buses as "bus.NAME". open_before and open_after: some of the cases about these that were
+    open when it began and when it ended; `were_open` and `are_open` is how many there were. passed: how many came and went in
+    between, of which nothing was told. done, found: what was noted. serviced: devices whose maintenance was done.
+    """
+
+    by: str
+    from_: Annotated[datetime, Meta(tz=True)] = field(name="from")
+    until: Annotated[datetime, Meta(tz=True)]
+    on: tuple[str, ...] = ()
+    were_open: int = 0
+    open_before: tuple[Mentioned, ...] = ()
+    are_open: int = 0
+    open_after: tuple[Mentioned, ...] = ()
+    passed: int = 0
+    done: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
+    replaced: tuple[Replaced, ...] = ()
+    serviced: tuple[str, ...] = ()
+
+
 class Hub(Wire, frozen=True, kw_only=True):
     """The hub when the moment was made.
 
@@ -123,7 +171,9 @@ class Account(Wire, frozen=True, kw_only=True):
     of moments that were not told one by one, by their rule or by the reason why not; of kind `hub` only. `caused_by` is the case
     that explains this one, `at_fault` the layer that it is laid to. `openings` is how often it has opened within this case,
     `recurrence` which time this is within some months, `affected` how many devices are silent because of it. `handed_over` is of
-    the phase of that name, `tried` what was done about it so far.
+    the phase of that name, `tried` what was done about it so far. `comparisons` are points before and after that. `during` is the
+    case of a visit, of what began while it was on and was told when it had ended. `bears_on` is what else is at stake: a warranty
+    that ends soon or first, a maintenance that is due first.
     """
 
     seq: Annotated[int, Meta(ge=0)]
@@ -152,6 +202,10 @@ class Account(Wire, frozen=True, kw_only=True):
     affected: int = 0
     handed_over: HandedOver | None = None
     tried: tuple[Tried, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    visit: Visit | None = None
+    during: str = ""
+    bears_on: tuple[Literal["warranty", "maintenance"], ...] = ()
     hub: Hub
 
 

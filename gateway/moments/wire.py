@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from gateway.clock import Clock
 from gateway.diagnosis.contract import Phase
 from gateway.moments.numbers import second, thin
-from gateway.moments.shape import Moment
+from gateway.moments.shape import Moment, Visit
 
 MAX_BYTES = 8192
 
@@ -59,7 +59,9 @@ def restamped(wire: bytes, clock: Clock) -> bytes:
     shift = time - moment.time
     evidence = data.evidence and replace(data.evidence, from_=data.evidence.from_ + shift)
     tried = tuple(replace(one, at=one.at + shift) for one in data.tried)
-    put_right = replace(data, since=data.since + shift, evidence=evidence, tried=tried, hub=replace(hub, clock="corrected"))
+    visit = data.visit and replace(data.visit, from_=data.visit.from_ + shift, until=data.visit.until + shift)
+    put_right = replace(data, since=data.since + shift, evidence=evidence, tried=tried, visit=visit)
+    put_right = replace(put_right, hub=replace(hub, clock="corrected"))
     return to_wire(replace(moment, time=time, data=put_right))
 
 
@@ -69,7 +71,7 @@ def from_wire(wire: bytes) -> Moment:
 
 
 def _smaller(moment: Moment) -> Iterator[Moment]:
-    """The same moment, smaller and smaller; the last has no evidence and about 30 texts of at most 24 characters."""
+    """The same moment, smaller and smaller; the last has no evidence and about 40 texts of at most 24 characters."""
     evidence = moment.data.evidence
     if evidence:
         for most in (30, 15, 8):
@@ -79,9 +81,16 @@ def _smaller(moment: Moment) -> Iterator[Moment]:
             yield replace(moment, data=replace(moment.data, evidence=thinned))
     moment = replace(moment, data=replace(moment.data, evidence=None))
     yield moment
-    for limit in (1000, 400, 160, 60, 24):
+    for limit, most in ((1000, 8), (400, 8), (160, 8), (60, 8), (24, 8), (24, 1)):
         cut = _edited(moment, partial(_cut, limit=limit))
-        yield replace(cut, data=replace(cut.data, advice=cut.data.advice[:8]))
+        data = replace(cut.data, advice=cut.data.advice[:8], comparisons=cut.data.comparisons[:most])
+        yield replace(cut, data=replace(data, visit=data.visit and _shorter(data.visit, most)))
+
+
+def _shorter(visit: Visit, most: int) -> Visit:
+    """The visit with at most so many entries in each of its lists."""
+    lists = {name: value[:most] for name in visit.__struct_fields__ if isinstance(value := getattr(visit, name), tuple)}
+    return replace(visit, **lists)
 
 
 def _cut(text: str, limit: int) -> str:
