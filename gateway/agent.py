@@ -29,6 +29,7 @@ from gateway.control import Control
 from gateway.diagnosis.causes import unknown
 from gateway.diagnosis.contract import Change
 from gateway.diagnosis.engine import Engine
+from gateway.downlink import Downlink
 from gateway.filing import Filing
 from gateway.health import LOOK, Health
 from gateway.polling import Poller, Schedule
@@ -108,6 +109,8 @@ class Hub:
 
     async def _put_away(self) -> None:
         """In the order in which data flows, so that nothing is left between two places."""
+        if "downlink" in self._tasks:
+            await self._end("downlink")
         for bus in list(self.pollers):
             await self._end(f"bus:{bus}")
         await self._end("health")
@@ -157,8 +160,21 @@ class Hub:
             random=random.random,
             vitals=self._vitals,
             account=lambda: self.clerk.account(self.filing.desk),
+            downlink=self._start_downlink(),
         )
         self._start("uplink", self._uplink.run(self.outbox, self._thread, self._mail))
+
+    def _start_downlink(self) -> Downlink | None:
+        keys = self._config.downlink
+        if not keys.enabled:
+            return None
+        if "downlink" not in self._tasks:
+            self._downlink = Downlink(
+                self._config.hub.id, keys, self._clock, self.commands, store=self._store, thread=self._thread, wake=self._mail
+            )
+            self._start("downlink", self._downlink.run(lambda work, name: self._tree.create_task(work, name=name)))
+        self._downlink.adopt(keys)
+        return self._downlink
 
     async def _watch_health(self) -> None:
         """Read the hub's own parts as if it were a device."""
@@ -309,9 +325,11 @@ class Hub:
         self._hand_over(ended)
         self.filing.desk = Desk(config, self._store, self._clock, self._facts)
         self.clerk.adopt(config)
-        if old.uplink != config.uplink:
+        if (old.uplink, old.downlink) != (config.uplink, config.downlink):
             if old.uplink:
                 await self._end("uplink")
+            if "downlink" in self._tasks and not (config.uplink and config.downlink.enabled):
+                await self._end("downlink")
             self._start_uplink()
         for name in config.buses:
             if name not in self.pollers:

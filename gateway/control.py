@@ -14,8 +14,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import msgspec
-
 from gateway.commands import Answer, CommandError, Commands
 
 SOCKET = "control.sock"
@@ -85,8 +83,7 @@ class Control:
         known = self._commands.names("person")
         if name not in known:
             raise ControlError(f"asked for something unknown; known: {', '.join(sorted([*self._views, *known]))}")
-        answer = await self._commands.read(str(name), fields, "person").perform()
-        return msgspec.json.encode(answer).decode()
+        return (await self._commands.read(str(name), fields, "person").perform()).decode()
 
 
 def ask(folder: Path, **question: Any) -> Iterator[str]:

@@ -7,16 +7,18 @@ the only memory of what is to be sent: nothing in the library is sent twice, or 
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import aiomqtt
 from paho.mqtt.client import Client as Paho
-from paho.mqtt.client import ConnectFlags, DisconnectFlags
+from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.backoff import WINDOW
 from gateway.clock import Clock
@@ -28,6 +30,7 @@ ANSWER_TIMEOUT = 10.0  # s for the broker's answer to CONNECT and to a state mes
 ACK_TIMEOUT = 60.0  # s without any acknowledgement while some are due
 HANG_UP = 0.5  # s for the last packet
 LARGEST = 2**18  # bytes of a packet that the broker may send
+HELD = 8  # commands that the broker may send before the first is taken
 PUBACK = 0x40
 
 Result = TypeVar("Result")
@@ -38,15 +41,24 @@ _silent.disabled = True
 
 
 class Publication(NamedTuple):
-    """Something published, as a subscriber gets it."""
+    """Something published, as a subscriber gets it.
+
+    reply_to, correlation: where its publisher wants an answer, and what to send along with that.
+    """
 
     topic: str
     payload: bytes
     retained: bool
+    reply_to: str = ""
+    correlation: bytes = b""
+
+
+Hear = Callable[[Publication, Callable[[], None]], None]
+"""hear(publication, taken): called on the loop; `taken` is to be called when the next may come."""
 
 
 class Link(aiomqtt.Client):
-    """One connection: aiomqtt's client on a socket that is already open.
+    """One connection.
 
     It also hears what aiomqtt keeps to itself: the reason code of each PUBACK (without it, a moment that the broker has refused
     would count as delivered) and how many messages the broker takes at once. Publishing returns at once; the answers are collected
@@ -54,16 +66,27 @@ class Link(aiomqtt.Client):
 
     in_flight: packet id -> (seq, when sent), with None for what is no moment. taken, put_off, refused: what the broker answered.
     culprits: moments of which one made the broker end the connection, and `why`. window, largest: what it takes, of moments at
-    once and of bytes in a packet.
+    once and of bytes in a packet. answering: packet id -> key of an answer to a command; answered: (key, why the broker does not
+    take it, if it does not).
+
+    hear: is given what was subscribed to; without it, that waits in `messages`. The broker keeps back what is more than `HELD`.
     """
 
     def __init__(
-        self, config: model.Uplink, client_id: str, sock: socket.socket, wake: asyncio.Event, will: tuple[str, bytes] | None
+        self,
+        config: model.Uplink,
+        client_id: str,
+        sock: socket.socket,
+        wake: asyncio.Event,
+        will: tuple[str, bytes] | None,
+        hear: Hear | None = None,
     ) -> None:
         modern = config.protocol == "5"
         limits = Properties(PacketTypes.CONNECT) if modern else None  # type: ignore[no-untyped-call]
         if limits:
             limits.MaximumPacketSize = LARGEST
+            if hear:
+                limits.ReceiveMaximum = HELD
         super().__init__(
             config.host,
             config.port,
@@ -80,12 +103,14 @@ class Link(aiomqtt.Client):
             max_queued_incoming_messages=1 if will else 0,  # who has a last will sends, and is sent nothing that it asked for
             properties=limits,
         )
+        self._client.manual_ack_set(hear is not None)
         self._receive = self._client._sock_recv  # noqa: SLF001
         self._client._sock_recv = self._receive_some  # type: ignore[method-assign]  # noqa: SLF001
         self._client._create_socket_connection = lambda: sock  # type: ignore[method-assign]  # noqa: SLF001
         self._disconnected.add_done_callback(self._gone)
         self._sock = sock
         self._wake = wake
+        self._hear = hear
         self._fault: UplinkFault | None = None
         self._heard = 0.0
         self.window = WINDOW
@@ -96,6 +121,8 @@ class Link(aiomqtt.Client):
         self.refused: list[tuple[int, str]] = []
         self.culprits: list[int] = []
         self.why = ""
+        self.answering: dict[int, str] = {}
+        self.answered: list[tuple[str, str]] = []
         self._modern = modern
         self._retains = True
 
@@ -123,19 +150,27 @@ class Link(aiomqtt.Client):
 
     def send(self, topic: str, seq: int, wire: bytes, encoding: str = "") -> None:
         """Publish a moment with QoS 1 and return; the answer is told by `wake`. encoding: how the bytes are packed."""
-        self._publish(topic, seq, wire, self._described(encoding))
+        properties = self._described("application/cloudevents+json")
+        if properties and encoding:
+            properties.UserProperty = ("content-encoding", encoding)
+        self._publish(topic, wire, properties, seq=seq)
 
     def tell(self, topic: str, payload: bytes) -> int:
         """Publish retained with QoS 1 and return the packet id."""
-        return self._publish(topic, None, payload, None)
+        return self._publish(topic, payload, None, retain=self._retains)
 
-    def _described(self, encoding: str) -> Properties | None:
+    def answer(self, key: str, topic: str, payload: bytes, correlation: bytes) -> None:
+        """Publish the answer to a command with QoS 1 and return; what becomes of it is in `answered`."""
+        properties = self._described("application/json")
+        if properties and correlation:
+            properties.CorrelationData = correlation
+        self.answering[self._publish(topic, payload, properties)] = key
+
+    def _described(self, content: str) -> Properties | None:
         if not self._modern:
             return None
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.ContentType = "application/cloudevents+json"
-        if encoding:
-            properties.UserProperty = ("content-encoding", encoding)
+        properties.ContentType = content
         return properties
 
     async def say(self, topic: str, payload: bytes) -> None:
@@ -155,12 +190,31 @@ class Link(aiomqtt.Client):
         await self._wake.wait()
         self.check()
 
-    def _publish(self, topic: str, seq: int | None, payload: bytes, properties: Properties | None) -> int:
-        info = self._client.publish(topic, payload, 1, seq is None and self._retains, properties)
+    def _publish(
+        self, topic: str, payload: bytes, properties: Properties | None, *, seq: int | None = None, retain: bool = False
+    ) -> int:
+        info = self._client.publish(topic, payload, 1, retain, properties)
         if info.rc:
             raise self._fault or UplinkFault("the connection was lost")
         self.in_flight[info.mid] = seq, self._loop.time()
         return info.mid
+
+    async def subscribe_to_commands(self, topic: str) -> str:
+        """Hear what is published on a topic from now on; returns why the broker does not let us, or "".
+
+        What was retained before is not sent, and what is published to be retained says so; in MQTT 3.1.1 it is the other way round.
+        """
+        options = SubscribeOptions(1, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+        try:
+            (answer,) = await (self.subscribe(topic, options=options) if self._modern else self.subscribe(topic, 1))
+        except aiomqtt.MqttError as error:
+            raise self._fault or UplinkFault("the broker no longer answers") from error
+        code = answer.value if isinstance(answer, ReasonCode) else answer
+        return str(answer) if code >= 0x80 else ""
+
+    def _acknowledge(self, number: int) -> None:
+        if not self._fault:
+            self._client.ack(number, 1)
 
     def check(self) -> None:
         """Raise what has ended the connection, if it has ended."""
@@ -204,6 +258,15 @@ class Link(aiomqtt.Client):
         self._retains = bool(getattr(properties, "RetainAvailable", 1))
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
+    def _on_message(self, client: Paho, userdata: Any, message: MQTTMessage) -> None:
+        if self._hear is None:
+            super()._on_message(client, userdata, message)
+            return
+        said = message.properties
+        reply_to, correlation = getattr(said, "ResponseTopic", ""), getattr(said, "CorrelationData", b"")
+        publication = Publication(message.topic, bytes(message.payload), message.retain, reply_to, correlation)
+        self._hear(publication, partial(self._acknowledge, message.mid) if message.qos else _nothing)
+
     def _on_publish(self, client: Paho, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties) -> None:
         super()._on_publish(client, userdata, mid, reason_code, properties)
         if client._in_packet["command"] & 0xF0 != PUBACK:  # noqa: SLF001  (paho takes those of QoS 2 for the same)
@@ -211,7 +274,9 @@ class Link(aiomqtt.Client):
             return
         seq, _ = self.in_flight.pop(mid, (None, 0.0))
         code = reason_code.value
-        if seq is not None and code in REFUSED:
+        if (key := self.answering.pop(mid, None)) is not None:
+            self.answered.append((key, str(reason_code) if code >= 0x80 else ""))
+        elif seq is not None and code in REFUSED:
             self.refused.append((seq, str(reason_code)))
         elif code == QUOTA or code in UNCLEAR:
             if seq is not None:
@@ -259,7 +324,9 @@ class Link(aiomqtt.Client):
     def _end(self, flags: DisconnectFlags, reason_code: ReasonCode) -> UplinkFault:
         if flags.is_disconnect_packet_from_server and reason_code.value >= 0x80:
             if reason_code.value in ABOUT_WHAT_WAS_SENT:
-                self.culprits, self.why = self._sent(), str(reason_code)
+                # An answer goes to a topic of its asker's choice: it is the first to blame.
+                self.culprits, self.why = [] if self.answering else self._sent(), str(reason_code)
+                self.answered += [(key, self.why) for key in self.answering.values()]
             return refusal(reason_code)
         if reason_code.value == 0x8D:
             return UplinkFault("the broker no longer answers")
@@ -269,6 +336,10 @@ class Link(aiomqtt.Client):
                 "is the port right, does it want TLS, or a certificate of this hub?",
             )
         return UplinkFault("the connection was lost")
+
+
+def _nothing() -> None:
+    """Of what nobody wants acknowledged."""
 
 
 def _nonsense() -> UplinkFault:
@@ -285,11 +356,16 @@ def refusal(reason: ReasonCode) -> UplinkFault:
 
 @asynccontextmanager
 async def connected(
-    config: model.Uplink, client_id: str, clock: Clock, wake: asyncio.Event, will: tuple[str, bytes] | None = None
+    config: model.Uplink,
+    client_id: str,
+    clock: Clock,
+    wake: asyncio.Event,
+    will: tuple[str, bytes] | None = None,
+    hear: Hear | None = None,
 ) -> AsyncIterator[Link]:
     """A link that is up; hung up afterwards, whatever happens. Raises UplinkFault."""
     sock = await dial(config.host, config.port, config.tls if config.secure else None, clock)
-    link = Link(config, client_id, sock, wake, will)
+    link = Link(config, client_id, sock, wake, will, hear)
     try:
         try:
             await link.__aenter__()

@@ -31,6 +31,7 @@ from gateway.backoff import Backoff, Pace
 from gateway.clock import Clock
 from gateway.config import model
 from gateway.dial import UplinkFault
+from gateway.downlink import Downlink
 from gateway.link import Link, connected
 from gateway.moments import restamped
 from gateway.outbox import Entry, Outbox, Stats
@@ -61,17 +62,21 @@ class Uplink:
         random: Callable[[], float],
         vitals: Callable[[], Mapping[str, Any]] = dict,
         account: Callable[[], object] = lambda: None,
+        downlink: Downlink | None = None,
     ) -> None:
         """random: uniform in [0, 1), for the pauses. vitals: facts for the state message, asked about once a minute.
 
         account: called in the thread of the outbox when the link is back and when a moment was refused, so that a moment can tell
         what was dropped.
+
+        downlink: hears what is asked of this hub, and has the answers; without one, nothing is subscribed to.
         """
         self._config = config
         self._hub_id = hub_id
         self._clock = clock
         self._vitals = vitals
         self._account = account
+        self._downlink = downlink
         self.backoff = Backoff(config.retry_first, config.retry_longest, random)
         self._pace = Pace(random)
         self._tries: Counter[int] = Counter()  # of moments that were refused without a reason
@@ -101,8 +106,10 @@ class Uplink:
     async def _connection(self, post: "_Post", wake: asyncio.Event) -> None:
         """One connection, from the first packet to the last. Raises UplinkFault when it is over."""
         will = self._state, self._state_message(online=False, because="the connection was lost")
-        async with connected(self._config, self._hub_id, self._clock, wake, will) as link:
+        hear = self._downlink.hear if self._downlink else None
+        async with connected(self._config, self._hub_id, self._clock, wake, will, hear) as link:
             try:
+                await self._listen(link)  # before the world is told that this hub is there
                 stats = await post.call(post.outbox.stats)
                 facts = self._facts(post.outbox, stats)
                 await link.say(self._state, self._state_message(online=True, **facts))
@@ -116,12 +123,16 @@ class Uplink:
             finally:
                 self.online = False
                 await self._settle(link, post)
+                if self._downlink:
+                    self._downlink.lost(link.answering.values())
+                    await self._downlink.settle(link.answered)
 
     async def _send(self, link: Link, post: "_Post", wake: asyncio.Event, spoken: "_Spoken", backlog: int) -> None:
         """Send until the link ends. backlog: the last place of what had waited when the link came up."""
         while True:
             wake.clear()
             link.check()
+            await self._answer(link)
             settled = await self._settle(link, post)
             held = self._pace.hold_until - self._clock.now()
             if settled and held <= 0:
@@ -136,7 +147,7 @@ class Uplink:
     def _next(self, link: Link, outbox: Outbox, backlog: int) -> list[Entry]:
         """What is to be sent now: what is fresh, then what had waited, which may take three quarters of the places."""
         places, unsettled = min(link.window, self._pace.places), link.unsettled()
-        room = places - len(unsettled)
+        room = min(places - len(unsettled), link.window - len(link.in_flight))
         if room <= 0:
             return []
         chosen = outbox.peek(room, unsettled, since=backlog)
@@ -198,6 +209,28 @@ class Uplink:
             await post.call(self._account)
         except StoreError as error:
             log.warning("what was dropped is told later", fault=error)
+
+    # ------------------------------------------------------------ the downlink's errands
+
+    async def _listen(self, link: Link) -> None:
+        if self._downlink and (why := await link.subscribe_to_commands(self._downlink.topic)):
+            log.warning("the broker lets this hub hear no commands", topic=self._downlink.topic, reason=why)
+
+    async def _answer(self, link: Link) -> None:
+        """Send the answers that there are, as far as the broker takes more at once."""
+        if self._downlink is None:
+            return
+        answered, link.answered = link.answered, []
+        if answered:
+            await self._downlink.settle(answered)
+        for reply in self._downlink.replies(set(link.answering.values())):
+            if len(link.in_flight) >= link.window:
+                return
+            (topic, correlation), most = (
+                reply.place,
+                link.largest - len(reply.place.topic) - len(reply.place.correlation) - ENVELOPE,
+            )
+            link.answer(reply.key, topic, self._downlink.shortened(reply, most).payload, correlation)
 
     # ------------------------------------------------------------ the retained state
 

@@ -52,12 +52,19 @@ KNOWS = {
     "gateway.service": {
         "drivers.contract", "gateway.clock", "gateway.config", "gateway.diagnosis", "gateway.moments", "gateway.store",
     },
+    "gateway.commands": {"drivers.contract", "gateway.config", "gateway.store"},
+    "gateway.question": {"gateway.commands", "gateway.config"},
+    "gateway.answers": {"gateway.commands", "gateway.question", "gateway.store"},
+    "gateway.downlink": {
+        "gateway.answers", "gateway.clock", "gateway.commands", "gateway.config.downlink", "gateway.link", "gateway.question",
+        "gateway.store",
+    },
     "gateway.outbox": {"gateway.clock", "gateway.moments", "gateway.store"},
     "gateway.backoff": {"gateway.dial"},
     "gateway.link": {"gateway.backoff", "gateway.clock", "gateway.config.model", "gateway.dial", "gateway.reason_codes"},
     "gateway.uplink": {
-        "gateway.backoff", "gateway.clock", "gateway.config.model", "gateway.dial", "gateway.link", "gateway.moments",
-        "gateway.outbox", "gateway.reason_codes", "gateway.store",
+        "gateway.backoff", "gateway.clock", "gateway.config.model", "gateway.dial", "gateway.downlink", "gateway.link",
+        "gateway.moments", "gateway.outbox", "gateway.reason_codes", "gateway.store",
     },
 }  # fmt: skip
 
