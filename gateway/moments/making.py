@@ -10,9 +10,11 @@ from msgspec.structs import replace
 
 from drivers.contract import NoValue
 from gateway.diagnosis import contract
-from gateway.diagnosis.contract import Change, RuleKeys
+from gateway.diagnosis.contract import Change, Phase, RuleKeys
 from gateway.moments.numbers import rounded, second, short, significant, thin, whole
-from gateway.moments.shape import MAX_POINTS, Account, Desk, Device, Evidence, Forecast, Hub, Moment, Owner, Rule
+from gateway.moments.shape import MAX_POINTS, Account, Desk, Device, Evidence, Forecast, Hub, Moment, Owner, Rule, Step
+
+OVER = (Phase.CLOSED, Phase.WITHDRAWN)
 
 
 def compose(
@@ -52,6 +54,7 @@ def compose(
             because=change.because,
             value=None if isinstance(change.value, NoValue) else short(change.value),
             advice=change.rule.advice,
+            steps=() if change.phase in OVER else tuple(Step(do=one.do, by=one.by, effect=one.effect) for one in change.rule.steps),
             since=second(utc(change.since)),
             how=change.how,
             forecast=change.forecast and _forecast(change.forecast),

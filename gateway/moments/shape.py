@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from drivers.contract import Value
-from gateway.diagnosis.contract import Kind, Layer, Phase, Severity
+from gateway.diagnosis.contract import By, Kind, Layer, Phase, Severity
 
 MAX_POINTS = 60
 
@@ -85,6 +85,14 @@ class HandedOver(Wire, frozen=True, kw_only=True):
     from_: str = field(name="from")
     to: str
     because: str
+
+
+class Step(Wire, frozen=True, kw_only=True):
+    """One thing that a person can do about it. effect: what comes of it when it helps; the hub watches for that where it can."""
+
+    do: str
+    by: By
+    effect: str = ""
 
 
 class Tried(Wire, frozen=True, kw_only=True):
@@ -171,9 +179,9 @@ class Account(Wire, frozen=True, kw_only=True):
     of moments that were not told one by one, by their rule or by the reason why not; of kind `hub` only. `caused_by` is the case
     that explains this one, `at_fault` the layer that it is laid to. `openings` is how often it has opened within this case,
     `recurrence` which time this is within some months, `affected` how many devices are silent because of it. `handed_over` is of
-    the phase of that name, `tried` what was done about it so far. `comparisons` are points before and after that. `during` is the
-    case of a visit, of what began while it was on and was told when it had ended. `bears_on` is what else is at stake: a warranty
-    that ends soon or first, a maintenance that is due first.
+    the phase of that name, `tried` what was done about it so far, `steps` what people can do, in order. `comparisons` are points
+    before and after that. `during` is the case of a visit, of what began while it was on and was told when it had ended. `bears_on`
+    is what else is at stake: a warranty that ends soon or first, a maintenance that is due first.
     """
 
     seq: Annotated[int, Meta(ge=0)]
@@ -188,6 +196,7 @@ class Account(Wire, frozen=True, kw_only=True):
     because: str = ""
     value: Value | None = None
     advice: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
     since: Annotated[datetime, Meta(tz=True)]
     how: str = ""
     forecast: Forecast | None = None

@@ -83,7 +83,8 @@ def _smaller(moment: Moment) -> Iterator[Moment]:
     yield moment
     for limit, most in ((1000, 8), (400, 8), (160, 8), (60, 8), (24, 8), (24, 1)):
         cut = _edited(moment, partial(_cut, limit=limit))
-        data = replace(cut.data, advice=cut.data.advice[:8], comparisons=cut.data.comparisons[:most])
+        lists = {"advice": cut.data.advice[:8], "comparisons": cut.data.comparisons[:most], "tried": cut.data.tried[-most:]}
+        data = replace(cut.data, steps=cut.data.steps[:most], **lists)
         yield replace(cut, data=replace(data, visit=data.visit and _shorter(data.visit, most)))
 
 
