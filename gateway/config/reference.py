@@ -77,11 +77,12 @@ def _part(title: str, one: type[msgspec.Struct], base: type[msgspec.Struct] | No
 
 
 def _all(own: Iterable[Field], prefix: str = "") -> Iterator[tuple[str, Field]]:
-    """The keys of a table, each followed by those of the table that it holds."""
+    """The keys of a table, each followed by those of the table, or of each of the tables, that it holds."""
     for field in own:
         yield prefix + field.key, field
-        if isinstance(field.shape, Table):
-            yield from _all(field.shape.fields.values(), f"{prefix}{field.key}.")
+        inner = field.shape.item if isinstance(field.shape, Several) else field.shape
+        if isinstance(inner, Table):
+            yield from _all(inner.fields.values(), f"{prefix}{field.key}{'' if inner is field.shape else '[]'}.")
 
 
 def _row(key: str, field: Field) -> str:
