@@ -157,6 +157,41 @@ class Visit(Wire, frozen=True, kw_only=True):
     serviced: tuple[str, ...] = ()
 
 
+class StillOpen(Wire, frozen=True, kw_only=True):
+    """A case that is not closed: its point, what people call that, and who puts it right."""
+
+    case: str = ""
+    subject: str
+    label: str
+    severity: Severity
+    since: Annotated[datetime, Meta(tz=True)]
+    owner: str = ""
+
+
+class Digest(Wire, frozen=True, kw_only=True):
+    """The account of what the hub did from one digest to the next; of kind `digest`, whose `says` is the same as text.
+
+    devices: that were watched, with so many readings. noticed: cases that opened, by kind. prevented: failures that were seen coming
+    and did not come. healed: cases that closed, by what brought it about (itself, remedy, step, visit, owner, settings, other).
+    changed: hand-overs, devices that were replaced, visits and changes of the settings. milestones: that were told. open: some of
+    the cases that are, the gravest first; `are_open` is how many there are. asks: what the customer can do about some of them.
+    """
+
+    language: str
+    from_: Annotated[datetime, Meta(tz=True)] = field(name="from")
+    until: Annotated[datetime, Meta(tz=True)]
+    devices: int = 0
+    readings: int = 0
+    noticed: dict[str, int] = {}
+    prevented: int = 0
+    healed: dict[str, int] = {}
+    changed: dict[str, int] = {}
+    milestones: int = 0
+    are_open: int = 0
+    open: tuple[StillOpen, ...] = ()
+    asks: tuple[str, ...] = ()
+
+
 class Hub(Wire, frozen=True, kw_only=True):
     """The hub when the moment was made.
 
@@ -213,6 +248,7 @@ class Account(Wire, frozen=True, kw_only=True):
     tried: tuple[Tried, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     visit: Visit | None = None
+    digest: Digest | None = None
     during: str = ""
     bears_on: tuple[Literal["warranty", "maintenance"], ...] = ()
     hub: Hub
