@@ -171,10 +171,10 @@ class StillOpen(Wire, frozen=True, kw_only=True):
 class Digest(Wire, frozen=True, kw_only=True):
     """The account of what the hub did from one digest to the next; of kind `digest`, whose `says` is the same as text.
 
-    devices: that were watched, with so many readings. noticed: cases that opened, by kind. prevented: failures that were seen coming
-    and did not come. healed: cases that closed, by what brought it about (itself, remedy, step, visit, owner, settings, other).
-    changed: hand-overs, devices that were replaced, visits and changes of the settings. milestones: that were told. open: some of
-    the cases that are, the gravest first; `are_open` is how many there are. asks: what the customer can do about some of them.
+    devices: that were watched, with so many readings. noticed: cases that opened, by kind. prevented: failures that were seen
+    coming and did not come. healed: cases that closed, by what brought it about (itself, remedy, step, visit, owner, settings,
+    other). changed: hand-overs, devices that were replaced, visits and changes of the settings. milestones: that were told. open:
+    some of the cases that are, the gravest first; `are_open` is how many there are. asks: what the customer can do about them.
     """
 
     language: str
