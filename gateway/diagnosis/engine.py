@@ -352,6 +352,10 @@ class Engine:
         self._teller.mute(what, until)
         self._plan_ahead()
 
+    def muted(self) -> list[tuple[str, float]]:
+        """What was muted and is still, and until when; maintenance windows apart."""
+        return self._teller.muted()
+
     # ------------------------------------------------------------ views
 
     def last(self, point_id: str) -> tuple[Outcome, float] | None:
@@ -381,6 +385,13 @@ class Engine:
             ),
             key=lambda batch: batch.at,
         )
+
+    def past_of(self, point_id: str) -> list[tuple[float, float]]:
+        """Times and values that are remembered of one point; see `History.past`."""
+        column = self._columns.get(point_id)
+        places = column.places() if column else ()
+        pairs = ((at, row[index]) for plan, index in places if plan.history for at, row in plan.history.past())
+        return sorted((at, value) for at, value in pairs if math.isfinite(value))
 
     @staticmethod
     def _remembered(device: str, plan: Plan) -> Iterator[Batch]:

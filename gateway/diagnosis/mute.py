@@ -146,6 +146,10 @@ class Mutes:
         mute.is_on, mute.until = True, until
         self._plan()
 
+    def muted(self) -> list[tuple[str, float]]:
+        """What persons have muted, and until when."""
+        return [(mute.name, mute.until) for mute in self._all.values() if mute.is_on and mute.window is None]
+
     def of(self, watch: Watch) -> Mute | None:
         """The first that covers a rule on a point now."""
         return next((mute for mute in self._all.values() if mute.covers(watch)), None)
@@ -153,7 +157,7 @@ class Mutes:
     def elapse(self, at: float) -> list[Change]:
         """What begins and ends at this time; returns the accounts of what has ended."""
         accounts = []
-        for mute in self._all.values():
+        for name, mute in list(self._all.items()):
             if mute.until > at:
                 continue
             was_on, mute.is_on, mute.until = mute.is_on, False, NEVER
@@ -163,6 +167,8 @@ class Mutes:
             if was_on and not mute.is_on:
                 account = mute.account(at)
                 accounts += [account] if account else []
+            if mute.window is None:  # whatever is muted in the course of years, only what is in force takes memory
+                del self._all[name]
         self._plan()
         return accounts
 

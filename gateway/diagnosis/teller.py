@@ -442,6 +442,10 @@ class Teller:
         """See `Mutes.mute`."""
         self._mutes.mute(what, until)
 
+    def muted(self) -> list[tuple[str, float]]:
+        """See `Mutes.muted`."""
+        return self._mutes.muted()
+
     def _unmute(self, at: float) -> None:
         """Some silence may be over: what is still open is presented now."""
         for account in self._mutes.elapse(at):
