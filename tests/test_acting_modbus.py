@@ -19,6 +19,8 @@ from drivers.modbus.registers import Place, decoder
 from peers import modbus_server as peer
 from peers.modbus_server import Slave, stands_in, well_rtu, well_tcp
 
+pytestmark = pytest.mark.slow
+
 POINTS = {
     "relay": {"coil": 3},
     "mode": {"coil": 4, "values": {"0": "heat", "1": "cool"}},

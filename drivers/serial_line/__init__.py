@@ -8,124 +8,19 @@ The port is looked up at every opening: an adapter that was pulled out and put b
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from msgspec import Meta
-
-from drivers.contract import BusSpec, Complaint, DeviceFault, DeviceSpec, Hear, KeyMistake, Keys, Outcome, Seconds, Tell
+from drivers import inverse
+from drivers.contract import BusSpec, Complaint, DeviceFault, DeviceSpec, Hear, Misfit, NotTaken, NoValue, Outcome, Tell, Value
 from drivers.layout import MISSING
-from drivers.serial_line.checksum import Checksum, ChecksumKeys
-from drivers.serial_line.framing import FrameKeys, Framer, Garbled, check_octets, octets
+from drivers.serial_line.device import Device, Question, misfit
+from drivers.serial_line.framing import Garbled, octets
+from drivers.serial_line.keys import SerialDeviceKeys, SerialPointKeys, SerialSampleKeys, complaints
 from drivers.serial_line.line import Echo, Line, LineKeys, gone, open_line
-from drivers.serial_line.parsing import ParseKeys, SaidKeys, check_prefix, compile_parser, compile_prefix, misfits
 
-ASKING = 0.95  # of the time a read may take: the rest is for telling what was wrong, before the hub gives up by itself
+UNSAID = NoValue("the device does not say it")
 GARBLED_IN_A_ROW = 3  # so many bad frames of a talker are no bad luck, but a wrong setting or a bad line
 WIRING = "check baud, parity and wiring, and the termination of a long line"
-
-# ---------------------------------------------------------------- keys
-
-
-class SerialDeviceKeys(ParseKeys, frozen=True, kw_only=True):
-    """`[device.NAME]` on a serial line. "{address}" in what is sent and expected stands for `address`."""
-
-    frame: FrameKeys
-    checksum: ChecksumKeys | None = None
-    address: Annotated[str, Meta(description='Which of the devices on the line it is: "01".')] = ""
-    request: Annotated[
-        str, Meta(description='What it is asked with; "{checksum}" is filled in. One that talks by itself has none.')
-    ] = ""
-    requests: Annotated[Mapping[str, str], Meta(description="Several requests by name; each point then names its `request`.")] = {}
-    wake: Annotated[str, Meta(description="Sent before every request to a device that sleeps.")] = ""
-    wake_pause: Annotated[Seconds, Meta(le=5, description="Silence that a device needs after `wake`.")] = 0.1
-    when: Annotated[
-        str | tuple[str, ...],
-        Meta(description='Only frames that begin so (or so) are its: ">{address}", "hex: 02 ??" with any byte.'),
-    ] = ()
-    refusal: Annotated[str | tuple[str, ...], Meta(description="A frame that begins so (or so) says that the device refuses.")] = ()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.request and self.requests:
-            raise KeyMistake("requests", "requests beside a request", "one of them")
-        sent = {"request": self.request, "wake": self.wake, **{f"requests.{name}": text for name, text in self.requests.items()}}
-        for key, text in sent.items():
-            if "{checksum}" in text and self.checksum is None:
-                raise KeyMistake(key, '"{checksum}" without a checksum', "`checksum`, which says how it is made")
-            check_octets(key, self.addressed(text).replace("{checksum}", ""))
-        check_prefix("when", self.prefixes(self.when))
-        check_prefix("refusal", self.prefixes(self.refusal))
-
-    @property
-    def questions(self) -> Mapping[str, str]:
-        """Every request by name; a single one has the empty name."""
-        return {"": self.request} if self.request else self.requests
-
-    def addressed(self, text: str) -> str:
-        """The text with this device's address in it."""
-        return text.replace("{address}", self.address)
-
-    def prefixes(self, texts: str | tuple[str, ...]) -> tuple[str, ...]:
-        """Likewise of what is expected, whether one text or several were written."""
-        return tuple(self.addressed(text) for text in ((texts,) if isinstance(texts, str) else texts))
-
-
-class SerialPointKeys(SaidKeys, frozen=True, kw_only=True):
-    """`[device.NAME.points.POINT]` on a serial line."""
-
-    request: Annotated[str, Meta(description="Which of the device's `requests` it answers to.")] = ""
-
-
-class SerialSampleKeys(Keys, frozen=True, kw_only=True):
-    """`[[samples]]`: what a device sent, terminator and checksum included."""
-
-    frame: Annotated[str, Meta(min_length=1, description='Text, or "hex:" and digits.')]
-    request: Annotated[str, Meta(description="Which of the device's `requests` it answers.")] = ""
-
-    def __post_init__(self) -> None:
-        check_octets("frame", self.frame)
-
-
-# ---------------------------------------------------------------- one device, planned
-
-
-class _Question:
-    """One request and what its answer says."""
-
-    def __init__(self, keys: SerialDeviceKeys, text: str, points: Mapping[str, SerialPointKeys], checksum: Checksum | None) -> None:
-        self.request = _request(keys.addressed(text), checksum)
-        self.parse = compile_parser(keys, points)
-
-
-def _request(text: str, checksum: Checksum | None) -> bytes:
-    head, placeholder, rest = text.partition("{checksum}")
-    body = octets(head)
-    if not placeholder or checksum is None:
-        return body
-    return body + checksum.seal(body) + octets("hex:" + rest if head.startswith("hex:") else rest)
-
-
-class _Device:
-    """What is known of one device before any byte is read."""
-
-    def __init__(self, spec: DeviceSpec) -> None:
-        keys: SerialDeviceKeys = spec.keys
-        self.name = spec.name
-        self.points = tuple(spec.points)
-        self.patience = spec.timeout * ASKING
-        self.proven = keys.checksum is not None
-        checksum = Checksum(keys.checksum) if keys.checksum else None
-        self.framer = Framer(keys.frame, checksum)
-        self.parse = compile_parser(keys, spec.points)
-        self.is_its = compile_prefix(keys.prefixes(keys.when))
-        self.refuses = compile_prefix(keys.prefixes(keys.refusal)) if keys.refusal else None
-        self.wake, self.wake_pause = octets(keys.addressed(keys.wake)), keys.wake_pause
-        self.questions = {
-            question: _Question(keys, text, {n: point for n, point in spec.points.items() if point.request == question}, checksum)
-            for question, text in keys.questions.items()
-        }
-        self.garbled_in_a_row = 0
 
 
 class _Evidence:
@@ -137,7 +32,7 @@ class _Evidence:
         self.garbled = ""
         self.unfit = False
 
-    def fault(self, device: _Device) -> DeviceFault:
+    def fault(self, device: Device) -> DeviceFault:
         if self.restless:
             what = f"{device.name} cannot be asked: its line is never silent"
             return DeviceFault(what, kind="busy", hint="does a device on this line talk by itself? It needs a line of its own")
@@ -154,28 +49,65 @@ class _Evidence:
         return DeviceFault(f"{device.name} does not answer", kind="silent", hint="check power, wiring and address")
 
 
+def _sift(asked: Device, came: bytes, echo: Echo, evidence: _Evidence) -> Iterator[bytes]:
+    """The device's own whole frames in what came (nothing came: in what came before); the rest is evidence."""
+    data = echo.without(came)
+    evidence.came = evidence.came or bool(data)
+    for frame in asked.framer.feed(data) if came else asked.framer.idle():
+        if isinstance(frame, Garbled):
+            evidence.garbled = frame.reason
+        elif asked.refuses and asked.refuses(frame):
+            hint = "check `request`, `command` and `address`"
+            raise DeviceFault(f"{asked.name} refuses: {frame[:40]!r}", kind="refused", hint=hint)
+        elif not asked.is_its(frame):
+            evidence.came = False  # a whole frame of somebody else
+        else:
+            yield frame
+
+
+class _Awaited:
+    """A point that somebody waits for, of a device that talks by itself. `came` is done when it agrees."""
+
+    def __init__(self, device: str, point: str, agrees: Callable[[Outcome], bool]) -> None:
+        self.found: Outcome = UNSAID
+        self.came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._device, self._point, self._agrees = device, point, agrees
+
+    def hear(self, device: str, said: Mapping[str, Outcome]) -> None:
+        """It said something."""
+        if device == self._device and self._point in said:
+            self.found = said[self._point]
+            if self._agrees(self.found) and not self.came.done():
+                self.came.set_result(None)
+
+
 # ---------------------------------------------------------------- the bus
 
 
 class SerialBus:
-    """One serial line with the devices on it: all asked, or all listened to."""
+    """One serial line with the devices on it: all asked, or all listened to. See `PolledBus`, `BroadcastBus`, `ActingBus`."""
 
     parallel = 1
 
     def __init__(self, spec: BusSpec, tell: Tell) -> None:
         self._keys: LineKeys = spec.keys
         self._tell = tell
-        self._devices = {device.name: _Device(device) for device in spec.devices}
+        self._devices = {device.name: Device(device) for device in spec.devices}
         self.polled = {name: device.points for name, device in self._devices.items() if device.questions}
-        self.heard = {name: device.points for name, device in self._devices.items() if not device.questions}
+        self.heard = {name: device.points for name, device in self._devices.items() if device.points and not device.questions}
+        self.writable = {name: frozenset(device.commands) for name, device in self._devices.items() if device.commands}
         self.dropped: Counter[str] = Counter()  # bad frames of each talker
         self._told: set[str] = set()
+        self._opening = asyncio.Lock()
         self._line: Line | None = None
+        self._listening = False
+        self._awaited: _Awaited | None = None
 
     async def connect(self) -> None:
         """See `PolledBus.connect`."""
-        if self._line is None or self._line.lost:
-            self._line = await open_line(self._keys)
+        async with self._opening:
+            if self._line is None or self._line.lost:
+                self._line = await open_line(self._keys)
 
     async def close(self) -> None:
         """See `PolledBus.close`."""
@@ -196,10 +128,18 @@ class SerialBus:
             raise evidence.fault(asked) from None
         return tuple([said.get(point, MISSING) for point in asked.points])
 
-    async def _ask(self, asked: _Device, question: _Question, evidence: _Evidence) -> dict[str, Outcome]:
-        line = self._line
-        if line is None:
-            raise gone(self._keys.port)
+    async def _ask(self, asked: Device, question: Question, evidence: _Evidence) -> dict[str, Outcome]:
+        line, echo = await self._send(asked, question.request, evidence)
+        while True:
+            came = await line.receive(asked.framer.gap)
+            for frame in _sift(asked, came, echo, evidence):
+                if said := question.parse(frame):
+                    return said
+                evidence.unfit = True
+
+    async def _send(self, asked: Device, data: bytes, evidence: _Evidence) -> tuple[Line, Echo]:
+        """Wait for silence, wake the device, and send."""
+        line = self._present_line()
         evidence.restless = True
         await line.hush(self._keys.gap)
         if asked.wake:
@@ -207,23 +147,84 @@ class SerialBus:
             await line.hush(asked.wake_pause)
         evidence.restless = False
         asked.framer.reset()
-        line.send(question.request)
-        echo = Echo(question.request if self._keys.echo else b"")
-        while True:
-            came = await line.receive(asked.framer.gap)
-            data = echo.without(came)
-            evidence.came = evidence.came or bool(data)
-            for frame in asked.framer.feed(data) if came else asked.framer.idle():
-                if isinstance(frame, Garbled):
-                    evidence.garbled = frame.reason
-                elif asked.refuses and asked.refuses(frame):
-                    raise DeviceFault(f"{asked.name} refuses: {frame[:40]!r}", kind="refused", hint="check `request` and `address`")
-                elif not asked.is_its(frame):
-                    evidence.came = False  # a whole frame of somebody else
-                elif said := question.parse(frame):
-                    return said
-                else:
-                    evidence.unfit = True
+        line.send(data)
+        return line, Echo(data if self._keys.echo else b"")
+
+    def _present_line(self) -> Line:
+        if self._line is None:
+            raise gone(self._keys.port)
+        return self._line
+
+    # ------------------------------------------------------------ writing
+
+    def misfit(self, device: str, point: str, value: Value) -> Misfit | None:
+        """See `ActingBus`."""
+        planned = self._devices[device].commands[point].plan(value)
+        return planned if isinstance(planned, Misfit) else None
+
+    async def write(self, device: str, point: str, value: Value) -> Outcome:
+        """See `ActingBus`. What counts is what it says when asked again; else what it answers to the command, or says by itself."""
+        told = self._devices[device]
+        command = told.commands[point]
+        data = command.plan(value)
+        if isinstance(data, Misfit):
+            raise DeviceFault(f"{point}: {data}", kind="misfit")
+        if device in self.heard:
+            found = await self._tell_talker(told, point, data, lambda said: command.agrees(said, value))
+        else:
+            found = (await self._command(told, data)).get(point, UNSAID)
+            if question := told.question_of.get(point):
+                found = (await self._ask_again(told, question)).get(point, UNSAID)
+        if found is not UNSAID and not command.agrees(found, value):
+            what = f"{point} was set to {inverse.show(value)}, but reads back {inverse.show(found)}"
+            raise NotTaken(what, found, hint="is it locked, or does something else set it, too?")
+        return found
+
+    async def _command(self, told: Device, data: bytes) -> dict[str, Outcome]:
+        """Send a command; what it says to that, until it has been silent for a while. Raises DeviceFault where it refuses."""
+        said: dict[str, Outcome] = {}
+        evidence, silent = _Evidence(), 0.0
+        step = min(told.framer.gap or told.pause, told.pause)
+        try:
+            async with asyncio.timeout(told.patience):
+                line, echo = await self._send(told, data, evidence)
+                while silent < told.pause:
+                    came = await line.receive(step)
+                    silent = 0.0 if came else silent + step
+                    for frame in _sift(told, came, echo, evidence):
+                        said |= told.parse(frame)
+        except TimeoutError:
+            if evidence.restless:  # it was never sent
+                raise evidence.fault(told) from None
+        return said
+
+    async def _ask_again(self, told: Device, question: Question) -> dict[str, Outcome]:
+        evidence = _Evidence()
+        try:
+            async with asyncio.timeout(told.patience):
+                return await self._ask(told, question, evidence)
+        except TimeoutError:
+            raise evidence.fault(told) from None
+
+    async def _tell_talker(self, told: Device, point: str, data: bytes, agrees: Callable[[Outcome], bool]) -> Outcome:
+        """Send a command to a device that talks by itself, and wait until it says so, if it ever says that point."""
+        line = self._present_line()
+        line.send(data)
+        if point not in told.points or not self._listening:
+            return UNSAID
+        awaited = self._awaited = _Awaited(told.name, point, agrees)
+        try:
+            async with asyncio.timeout(told.patience):
+                await awaited.came
+        except TimeoutError:
+            if awaited.found is UNSAID:
+                hint = "check power and wiring; a device that says it rarely needs a longer timeout"
+                raise DeviceFault(f"{told.name} has not said {point} since", kind="silent", hint=hint) from None
+        finally:
+            self._awaited = None
+        return awaited.found
+
+    # ------------------------------------------------------------ listening
 
     async def listen(self, hear: Hear) -> None:
         """See `BroadcastBus.listen`. A bad frame is dropped and counted, and told once when it is not alone."""
@@ -233,6 +234,7 @@ class SerialBus:
         talkers = [self._devices[name] for name in self.heard]
         gaps = [device.framer.gap for device in talkers if device.framer.gap]
         step, longest, idle = min(gaps, default=None), max(gaps, default=0.0), 0.0
+        self._listening = True
         try:
             while True:
                 data = await line.receive(step if idle < longest else None)
@@ -243,11 +245,12 @@ class SerialBus:
                     elif (device.framer.gap or 0.0) <= idle:
                         self._hear(device, device.framer.idle(), hear)
         finally:
+            self._listening = False
             for device in talkers:
                 device.framer.reset()
             await self.close()
 
-    def _hear(self, device: _Device, frames: list[bytes | Garbled], hear: Hear) -> None:
+    def _hear(self, device: Device, frames: list[bytes | Garbled], hear: Hear) -> None:
         for frame in frames:
             if isinstance(frame, Garbled):
                 self._drop(device, frame)
@@ -255,8 +258,10 @@ class SerialBus:
                 device.garbled_in_a_row = 0
                 if said := device.parse(frame):
                     hear(device.name, tuple(said), tuple(said.values()))
+                    if self._awaited:
+                        self._awaited.hear(device.name, said)
 
-    def _drop(self, device: _Device, frame: Garbled) -> None:
+    def _drop(self, device: Device, frame: Garbled) -> None:
         self.dropped[device.name] += 1
         device.garbled_in_a_row += 1
         if device.garbled_in_a_row >= GARBLED_IN_A_ROW and device.name not in self._told:
@@ -268,9 +273,10 @@ class SerialBus:
 
 
 class SerialDriver:
-    """Driver "serial"."""
+    """Driver "serial". See `Driver` and `ActingDriver`."""
 
     family = "serial"
+    resets = False
     bus_keys = LineKeys
     device_keys = SerialDeviceKeys
     point_keys = SerialPointKeys
@@ -278,15 +284,19 @@ class SerialDriver:
 
     def check(self, bus: BusSpec) -> Sequence[Complaint]:
         """See `Driver.check`."""
-        return list(_complaints(bus))
+        return list(complaints(bus))
 
     def open(self, bus: BusSpec, tell: Tell) -> SerialBus:
         """See `Driver.open`."""
         return SerialBus(bus, tell)
 
+    def misfit(self, device: DeviceSpec, point: str, value: Value) -> Misfit | None:
+        """See `ActingDriver.misfit`."""
+        return misfit(device, point, value)
+
     def decode(self, device: DeviceSpec, sample: SerialSampleKeys) -> Mapping[str, Outcome]:
         """See `Driver.decode`. Raises DeviceFault where the sample holds a bad frame or none, or answers no request."""
-        decoder = _Device(device)
+        decoder = Device(device)
         if device.keys.requests and sample.request not in decoder.questions:
             hint = "name it: " + ", ".join(f'request = "{question}"' for question in decoder.questions)
             raise DeviceFault(f"a sample of {device.name} answers no request", kind="misfit", hint=hint)
@@ -299,36 +309,6 @@ class SerialDriver:
             if decoder.is_its(frame):
                 said |= parse(frame)
         return said
-
-
-def _complaints(bus: BusSpec) -> Iterator[Complaint]:
-    asked = [device.name for device in bus.devices if device.keys.questions]
-    talkers = [device.name for device in bus.devices if not device.keys.questions]
-    for device in bus.devices:
-        keys: SerialDeviceKeys = device.keys
-        place = ("device", device.name)
-        for path, found, expected in misfits(keys, device.points):
-            yield Complaint((*place, *path), found, expected)
-        if device.name in talkers:
-            if asked:
-                yield Complaint(place, f'no request, while "{asked[0]}" on the same bus has one', "a bus of its own, or a request")
-            if len(talkers) > 1 and not keys.when:
-                yield Complaint(place, f"{len(talkers)} devices that talk by themselves on one bus", "`when`: how its frames begin")
-            if keys.frame.end == "" and keys.frame.gap is None and not (keys.frame.start or keys.checksum):
-                yield Complaint((*place, "frame"), "frames of a talker with neither start nor checksum", "`start`, or `checksum`")
-        yield from _unasked(device)
-
-
-def _unasked(device: DeviceSpec) -> Iterator[Complaint]:
-    """Points of no request, and requests of no point."""
-    keys: SerialDeviceKeys = device.keys
-    questions = keys.questions or {"": ""}
-    for name, point in device.points.items():
-        if point.request not in questions:
-            known = ", ".join(f'"{question}"' for question in questions if question) or "none: the device has one request at most"
-            yield Complaint(("device", device.name, "points", name, "request"), f'"{point.request}"', known)
-    for question in keys.requests.keys() - {point.request for point in device.points.values()}:
-        yield Complaint(("device", device.name, "requests", question), "a request of no point", "a point that names it")
 
 
 SERIAL = SerialDriver()

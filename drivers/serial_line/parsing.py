@@ -104,6 +104,13 @@ def misfits(keys: ParseKeys, points: Mapping[str, SaidKeys]) -> Iterator[tuple[t
             yield ("points", name), " and ".join(places) or "no place", expected
 
 
+def is_said(keys: ParseKeys, name: str, point: SaidKeys) -> bool:
+    """Whether frames are read for this point at all; one that is only ever written has no place in any."""
+    if keys.pattern:
+        return any(name in re.compile(pattern).groupindex for pattern in keys.patterns)
+    return bool(_places(point))
+
+
 def _places(point: SaidKeys) -> list[str]:
     return [key for key in ("key", "field", "type", "length") if getattr(point, key) not in ("", None)]
 

@@ -45,6 +45,10 @@ class SerialPeer:
 
     def _listen(self) -> None:
         data = os.read(self._master, 4096)
+        self.took(data)
+
+    def took(self, data: bytes) -> None:
+        """The hub has sent this."""
         self.heard += data
         self._unanswered += data
         if self.echo:
