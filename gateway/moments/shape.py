@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from drivers.contract import Value
+from drivers.contract import PrivacyClass, Value
 from gateway.diagnosis.contract import By, Kind, Layer, Phase, Severity
 
 MAX_POINTS = 60
@@ -216,7 +216,8 @@ class Account(Wire, frozen=True, kw_only=True):
     `recurrence` which time this is within some months, `affected` how many devices are silent because of it. `handed_over` is of
     the phase of that name, `tried` what was done about it so far, `steps` what people can do, in order. `comparisons` are points
     before and after that. `during` is the case of a visit, of what began while it was on and was told when it had ended. `bears_on`
-    is what else is at stake: a warranty that ends soon or first, a maintenance that is due first.
+    is what else is at stake: a warranty that ends soon or first, a maintenance that is due first. `privacy` is whose business the
+    points are of which it speaks; of what is not "open" less may be told.
     """
 
     seq: Annotated[int, Meta(ge=0)]
@@ -251,6 +252,7 @@ class Account(Wire, frozen=True, kw_only=True):
     digest: Digest | None = None
     during: str = ""
     bears_on: tuple[Literal["warranty", "maintenance"], ...] = ()
+    privacy: PrivacyClass = "open"
     hub: Hub
 
 

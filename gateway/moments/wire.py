@@ -5,15 +5,15 @@ Promise: no moment exceeds `MAX_BYTES`. What does not fit loses evidence first (
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import msgspec
+import msgspec.inspect
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.clock import Clock
-from gateway.diagnosis.contract import Phase
 from gateway.moments.numbers import second, thin
 from gateway.moments.shape import Moment, Visit
 
@@ -28,7 +28,7 @@ def to_wire(moment: Moment) -> bytes:
     try:
         wire = _encode(moment)
     except UnicodeEncodeError:  # half of a surrogate pair, from a file name or a device: UTF-8 has no form for it
-        moment = _edited(moment, lambda text: text.encode("utf-8", "replace").decode())
+        moment = edited(moment, lambda text: text.encode("utf-8", "replace").decode())
         wire = _encode(moment)
     if len(wire) <= MAX_BYTES:
         return wire
@@ -82,7 +82,7 @@ def _smaller(moment: Moment) -> Iterator[Moment]:
     moment = replace(moment, data=replace(moment.data, evidence=None))
     yield moment
     for limit, most in ((1000, 8), (400, 8), (160, 8), (60, 8), (24, 8), (24, 1)):
-        cut = _edited(moment, partial(_cut, limit=limit))
+        cut = edited(moment, partial(_cut, limit=limit))
         lists = {"advice": cut.data.advice[:8], "comparisons": cut.data.comparisons[:most], "tried": cut.data.tried[-most:]}
         data = replace(cut.data, steps=cut.data.steps[:most], **lists)
         yield replace(cut, data=replace(data, visit=data.visit and _shorter(data.visit, most)))
@@ -98,23 +98,41 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _edited(moment: Moment, edit: Callable[[str], str]) -> Moment:
-    """The moment with every text edited, except those that name the moment and its case."""
+NAMES = {"case", "caused_by", "during", "generation"}
+"""Fields that name a moment or a case: whoever reads them goes by every character."""
+
+
+def edited(moment: Moment, edit: Callable[[str], str]) -> Moment:
+    """The moment with every text edited, except those that name a moment or a case, and those of a few fixed words."""
 
     def walk(value: Any) -> Any:
-        if isinstance(value, str) and not isinstance(value, Phase):
+        if isinstance(value, str):
             return edit(value)
         if isinstance(value, tuple):
             return tuple(map(walk, value))
         if isinstance(value, dict):
             return {walk(key): count for key, count in value.items()}
         if isinstance(value, Struct):
-            return replace(value, **{name: walk(getattr(value, name)) for name in value.__struct_fields__})
+            return replace(value, **{name: walk(getattr(value, name)) for name in _free(type(value))})
         return value
 
-    data = moment.data
-    edited = replace(walk(data), kind=data.kind, case=data.case, caused_by=data.caused_by, generation=data.generation)
-    return replace(moment, subject=edit(moment.subject), data=edited)
+    return replace(moment, subject=edit(moment.subject), data=walk(moment.data))
+
+
+@cache
+def _free(kind: type[Struct]) -> tuple[str, ...]:
+    """The fields of a part of a moment that may hold any text."""
+    described = msgspec.inspect.type_info(kind)
+    assert isinstance(described, msgspec.inspect.StructType)
+    return tuple(one.name for one in described.fields if one.name not in NAMES and not _is_fixed(one.type))
+
+
+def _is_fixed(kind: msgspec.inspect.Type) -> bool:
+    if isinstance(kind, msgspec.inspect.UnionType):
+        return any(map(_is_fixed, kind.types))
+    if isinstance(kind, msgspec.inspect.VarTupleType):
+        return _is_fixed(kind.item_type)
+    return isinstance(kind, msgspec.inspect.LiteralType | msgspec.inspect.EnumType)
 
 
 def schema() -> bytes:
