@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -32,6 +32,7 @@ from gateway.diagnosis.engine import Engine
 from gateway.downlink import Downlink
 from gateway.filing import Filing
 from gateway.health import LOOK, Health
+from gateway.hub_commands import HubCommands
 from gateway.polling import Poller, Schedule
 from gateway.saved_state import Stamp
 from gateway.service.contract import Statement
@@ -44,6 +45,8 @@ from gateway.watchdog import Notifier, Pulse
 from gateway.wear import Wear
 
 log = structlog.get_logger("hub")
+
+Result = TypeVar("Result")
 
 STORE = "canary.db"
 FAREWELL = 2.0  # s that the uplink has at the end to send what is there and to say goodbye
@@ -64,7 +67,7 @@ class Hub:
     """One config at work on one store. Made and run inside an event loop."""
 
     def __init__(self, config: Config, clock: Clock, store: Store, audience: Audience | None = None) -> None:
-        self._config = config
+        self.config = config
         self._clock = clock
         self._audience = audience
         self.pulse = Pulse()
@@ -76,6 +79,7 @@ class Hub:
         desk = Desk(config, store, clock, self._facts)
         self.filing = Filing(store, clock, self._thread, self.clerk, desk, state=self._state, filed=self._filed)
         self.commands = Commands()
+        HubCommands(self, clock).offer(self.commands)
         self.engine = self._engine(config)
         self.service = self._service(config)
         self.tell(self._resume())
@@ -96,11 +100,11 @@ class Hub:
                 self._start("watchdog", self._feed_watchdog(notifier))
                 self._start_uplink()
                 self._start("health", self._watch_health())
-                for bus in self._config.buses:
+                for bus in self.config.buses:
                     self._start_poller(bus)
                 self._set_alarm()
                 notifier.tell("READY=1", self.status())
-                log.info("at work", hub=self._config.hub.id, devices=len(self._config.devices), rules=len(self._config.rules))
+                log.info("at work", hub=self.config.hub.id, devices=len(self.config.devices), rules=len(self.config.rules))
                 await stop.wait()
                 notifier.tell("STOPPING=1")
                 await self._put_away()
@@ -121,15 +125,16 @@ class Hub:
         if "uplink" in self._tasks:
             try:
                 async with asyncio.timeout(FAREWELL):
-                    while self._uplink.online and await self._in_thread(lambda: self.outbox.stats().rows):  # noqa: ASYNC110
+                    while self._uplink.online and (await self.ask(self.outbox.stats)).rows:  # noqa: ASYNC110
                         await asyncio.sleep(0.05)  # the uplink tells nobody when it is done: this is the only one who asks
             except TimeoutError:
                 log.info("some moments stay for the next start")
             await self._end("uplink")
         await self._end("watchdog")
 
-    async def _in_thread(self, function: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+    async def ask(self, question: Callable[[], Result]) -> Result:
+        """What a question to the store gives; it is asked in the one thread that may."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, question)
 
     def _start(self, name: str, work: Any) -> None:
         self._tasks[name] = self._tree.create_task(work, name=name)
@@ -142,35 +147,35 @@ class Hub:
         self.pulse.forget(name)
 
     def _start_poller(self, name: str) -> None:
-        bus = self._config.buses[name]
+        bus = self.config.buses[name]
         driver = drivers.load(bus.common.driver)
-        schedules = {spec.name: Schedule(self._config.devices[spec.name].common.every, spec.timeout) for spec in bus.spec.devices}
+        schedules = {spec.name: Schedule(self.config.devices[spec.name].common.every, spec.timeout) for spec in bus.spec.devices}
         opened = driver.open(bus.spec, lambda who, text: log.warning(text, who=who))
         self.pollers[name] = poller = Poller(name, opened, schedules, self._clock, self._deliver, self.pulse)
         self._start(f"bus:{name}", poller.run())
 
     def _start_uplink(self) -> None:
-        if self._config.uplink is None:
+        if self.config.uplink is None:
             log.warning("no uplink: moments stay on the hub", hint="add [uplink] to the config")
             return
         self._uplink = Uplink(
-            self._config.uplink,
-            self._config.hub.id,
+            self.config.uplink,
+            self.config.hub.id,
             self._clock,
             random=random.random,
-            vitals=self._vitals,
+            vitals=self.vitals,
             account=lambda: self.clerk.account(self.filing.desk),
             downlink=self._start_downlink(),
         )
         self._start("uplink", self._uplink.run(self.outbox, self._thread, self._mail))
 
     def _start_downlink(self) -> Downlink | None:
-        keys = self._config.downlink
+        keys = self.config.downlink
         if not keys.enabled:
             return None
         if "downlink" not in self._tasks:
             self._downlink = Downlink(
-                self._config.hub.id, keys, self._clock, self.commands, store=self._store, thread=self._thread, wake=self._mail
+                self.config.hub.id, keys, self._clock, self.commands, store=self._store, thread=self._thread, wake=self._mail
             )
             self._start("downlink", self._downlink.run(lambda work, name: self._tree.create_task(work, name=name)))
         self._downlink.adopt(keys)
@@ -206,13 +211,14 @@ class Hub:
             self._alarm.cancel()
         wait = min(max(self._next_due() - self._clock.now(), 0.0), ALARMS)
         self._alarm_at = self._clock.now() + wait
-        self._alarm = asyncio.get_running_loop().call_later(wait, self._ring)
+        self._alarm = asyncio.get_running_loop().call_later(wait, self.look)
         self.pulse.expect("alarm", self._alarm_at)
 
     def _next_due(self) -> float:
         return min(self.engine.next_due, self.service.next_due)
 
-    def _ring(self) -> None:
+    def look(self) -> None:
+        """Do what is due."""
         now = self._clock.now()
         changes = self.engine.tick(now)
         if changes:
@@ -228,6 +234,11 @@ class Hub:
     def tell(self, statements: Sequence[Statement]) -> None:
         """Let these be told, and what the service has noted be kept."""
         self.filing.tell(statements)
+
+    async def told(self, statements: Sequence[Statement]) -> None:
+        """Let these be told, and return when they and what the service has noted are stored. Raises StoreError."""
+        self.tell(statements)
+        await self.filing.file()
 
     def _filed(self, made: Sequence[moments.Moment]) -> None:
         self._mail.set()
@@ -249,8 +260,8 @@ class Hub:
             told = self.service.recall(saved.engine["service"], shift, self._clock.now())
         except (ValueError, LookupError, TypeError) as error:
             log.error("what was learnt is lost", fault=f"the saved state cannot be read: {error}")
-            self.engine = self._engine(self._config)
-            self.service = self._service(self._config)
+            self.engine = self._engine(self.config)
+            self.service = self._service(self.config)
             return []
         log.info("goes on where it left off", off=f"{off:.0f} s", open_episodes=len(self.engine.open_episodes()))
         return [*told, *self.service.take(changes)]
@@ -262,20 +273,29 @@ class Hub:
 
     def status(self) -> str:
         """What `systemctl status` shows."""
-        return f"STATUS=devices: {len(self._config.devices)}, rules: {len(self._config.rules)}"
+        return f"STATUS=devices: {len(self.config.devices)}, rules: {len(self.config.rules)}"
 
     def _facts(self) -> moments.Hub:
         if self._clock.synced():
             return moments.Hub(clock="synced", version=__version__)
         return moments.Hub(clock="unsynced", version=__version__, timeline=self._clock.timeline)
 
-    def _vitals(self) -> Mapping[str, Any]:
-        states = [state for poller in self.pollers.values() for state in poller.states().values()]
+    def devices(self) -> dict[str, str]:
+        """How the hub gets on with each device."""
+        return {device: state for poller in self.pollers.values() for device, state in poller.states().items()}
+
+    def case_numbers(self) -> Mapping[str, str]:
+        """From the key of each case to its number; a question to the store."""
+        return self.filing.desk.numbers()
+
+    def vitals(self) -> Mapping[str, Any]:
+        """Vital figures for the cloud."""
+        states = list(self.devices().values())
         worn = self._wear.day()
         return {
             "version": __version__,
             "clock": self._facts().clock,
-            "config": self._config.digest,
+            "config": self.config.digest,
             "devices": {state: states.count(state) for state in sorted(set(states)) if state},
             "wear": worn._asdict() if worn else None,
         }
@@ -296,7 +316,7 @@ class Hub:
 
     def account(self, _question: Mapping[str, Any]) -> Iterator[str]:
         """See gateway/views.py."""
-        return views.account(self._config.hub.id, self.engine, self.pollers, self._facts().clock, self._clock.now())
+        return views.account(self.config.hub.id, self.engine, self.pollers, self._facts().clock, self._clock.now())
 
     def history(self, _question: Mapping[str, Any]) -> Iterator[str]:
         """See gateway/views.py."""
@@ -306,10 +326,10 @@ class Hub:
 
     async def reload(self, config: Config) -> None:
         """Put a new config to work; only what it changes is restarted."""
-        if (config.hub.id, config.hub.state) != (self._config.hub.id, self._config.hub.state):
+        if (config.hub.id, config.hub.state) != (self.config.hub.id, self.config.hub.state):
             log.error("config not reloaded, the old one stays in force", hint="a new [hub] id or state needs a restart")
             return
-        old, self._config = self._config, config
+        old, self.config = self.config, config
         for name in list(self.pollers):
             if not _same_bus(old, config, name):
                 await self._end(f"bus:{name}")

@@ -56,6 +56,11 @@ class Cases:
                     return str(known[0])
         return ""
 
+    def numbers(self) -> dict[str, str]:
+        """The number of each open episode."""
+        with self._store.transaction():
+            return dict(self._store.execute("SELECT episode, number FROM cases").fetchall())
+
     def close(self, episode: str) -> None:
         """Forget an episode that has ended, in the transaction that stores its last moment."""
         with self._store.transaction():

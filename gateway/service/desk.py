@@ -41,6 +41,10 @@ class Desk:
             )
         return self.moment(statement.change, statement.owner, adds, once=statement.once)
 
+    def numbers(self) -> dict[str, str]:
+        """From the key of each open case to its number."""
+        return self._cases.numbers()
+
     def moment(
         self, change: Change, held_by: moments.Owner | None = None, adds: Mapping[str, Any] = {}, *, once: bool = False
     ) -> moments.Moment:

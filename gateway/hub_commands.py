@@ -1,0 +1,273 @@
+"""What the cloud, or a person at the hub, may ask of any hub: how it is, what it saw, and to be quiet about something.
+
+    state                      vital figures, what is open, what is withheld, what is muted
+    evidence    case           what the hub remembers of the point of a case: finer, and further back, than a moment has room for
+    acknowledge case           that somebody knows of it
+    mute, unmute               a rule, device, bus or point, until a time
+
+What is private stays so: of a point whose course or texts do not leave the hub in full, nothing finer than its moments does.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Protocol, TypeVar
+
+from msgspec import Meta
+
+from drivers.contract import KeyMistake, NoValue, Seconds
+from gateway.clock import Clock
+from gateway.commands import Answer, Command, CommandError, Commands, Effect
+from gateway.config.model import Config
+from gateway.config.privacy import Grain
+from gateway.config.problems import nearest, quoted
+from gateway.diagnosis.engine import Engine
+from gateway.outbox import Outbox
+from gateway.service.casebook import Case
+from gateway.service.contract import Statement
+from gateway.service.service import Service
+
+LISTED = 100  # cases, devices and the like that a state names; what is more is counted
+SAMPLES = 600  # values in an evidence
+MUTES = 100  # in force at once
+
+Result = TypeVar("Result")
+
+What = Annotated[
+    str, Meta(min_length=1, max_length=200, description="A rule, device, `bus.NAME` or `device/point`; globs allowed.")
+]
+CaseNumber = Annotated[
+    str, Meta(min_length=1, max_length=100, examples=["hub-0042-2N7K"], description="The number of an open case.")
+]
+
+
+class State(Command, frozen=True, kw_only=True):
+    """How the hub is, and what is open."""
+
+
+class EvidenceOf(Command, frozen=True, kw_only=True):
+    """What the hub remembers of the point of a case."""
+
+    case: CaseNumber
+
+
+class Acknowledge(Command, frozen=True, kw_only=True):
+    """Somebody knows of a case; remembered until it is closed."""
+
+    case: CaseNumber
+    who: Annotated[str, Meta(min_length=1, max_length=100, description="Who knows of it.", examples=["An, CoolCare"])]
+    note: Annotated[str, Meta(max_length=500, description="What they have to say of it.")] = ""
+
+
+class Mute(Command, frozen=True, kw_only=True):
+    """Tell nothing of something until a time; what is still open then is told."""
+
+    what: What
+    until: Annotated[datetime | None, Meta(description="When it ends.")] = None
+    for_: Annotated[Seconds, Meta(description="How long it lasts, in place of `until`.")] = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.until is None) == (self.for_ == 0.0):
+            raise KeyMistake("until", "both or none of `until` and `for`", "one of them")
+
+
+class Unmute(Command, frozen=True, kw_only=True):
+    """End a mute before its time."""
+
+    what: Annotated[str, Meta(min_length=1, max_length=200, description="As it was muted.")]
+
+
+class Hub(Protocol):
+    """The hub that is asked. What a reload swaps is asked for each time."""
+
+    @property
+    def config(self) -> Config:
+        """The config in force."""
+
+    @property
+    def engine(self) -> Engine:
+        """The diagnosis."""
+
+    @property
+    def service(self) -> Service:
+        """The service."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """What waits for the uplink."""
+
+    async def ask(self, question: Callable[[], Result]) -> Result:
+        """What a question to the store gives, asked in its thread."""
+
+    def case_numbers(self) -> Mapping[str, str]:
+        """From the key of each case to its number; a question to the store."""
+
+    def vitals(self) -> Mapping[str, Any]:
+        """Vital figures, as plain data."""
+
+    def devices(self) -> Mapping[str, str]:
+        """How the hub gets on with each device."""
+
+    def look(self) -> None:
+        """Something may be due now."""
+
+    async def told(self, statements: Sequence[Statement]) -> None:
+        """Tell these, and return when they, and all that is remembered, are stored. Raises StoreError."""
+
+
+class HubCommands:
+    """These commands of one hub."""
+
+    def __init__(self, hub: Hub, clock: Clock) -> None:
+        self._hub = hub
+        self._clock = clock
+
+    def offer(self, commands: Commands) -> None:
+        """Add them."""
+        commands.add("state", State, self.state, Effect.NONE)
+        commands.add("evidence", EvidenceOf, self.evidence, Effect.NONE)
+        commands.add("acknowledge", Acknowledge, self.acknowledge, Effect.REPEATABLE)
+        commands.add("mute", Mute, self.mute, Effect.REPEATABLE)
+        commands.add("unmute", Unmute, self.unmute, Effect.REPEATABLE)
+
+    # ------------------------------------------------------------ views
+
+    async def state(self, _command: State) -> Answer:
+        """See `State`."""
+        config, engine = self._hub.config, self._hub.engine
+        numbers = await self._hub.ask(self._hub.case_numbers)
+        stats = await self._hub.ask(self._hub.outbox.stats)
+        unwell = {
+            device: state or "not heard yet"
+            for device, state in self._hub.devices().items()
+            if state != "well" and grain(config, f"{device}/state").names
+        }
+        withheld = [
+            {"rule": one.rule_id, "point": one.point.id, "since": self._stamp(one.since), "why": one.why}
+            for one in engine.withheld()
+            if grain(config, one.point.id).names
+        ]
+        return {
+            **self._hub.vitals(),
+            "outbox": {"waiting": stats.rows, "bytes": stats.bytes, "oldest": stats.oldest},
+            "dropped": stats.dropped,
+            "unwell": dict(_few(unwell.items())),
+            "cases": _few([self._case(case, numbers) for case in self._hub.service.book]),
+            "withheld": _few(withheld),
+            "muted": [{"what": what, "until": self._stamp(until)} for what, until in engine.muted()],
+            "not_listed": max(0, len(unwell) - LISTED) + max(0, len(withheld) - LISTED) + self._unlisted_cases(),
+        }
+
+    def _unlisted_cases(self) -> int:
+        return max(0, len(self._hub.service.book.cases) - LISTED)
+
+    def _case(self, case: Case, numbers: Mapping[str, str]) -> dict[str, Any]:
+        known = grain(self._hub.config, case.point)
+        said = {"rule": case.rule_id, "point": case.point} if known.names else {}
+        said |= {"says": case.says} if known.text == "full" else {}
+        said |= {"acknowledged": case.acknowledged} if case.acknowledged else {}
+        return {
+            "case": numbers.get(case.key, ""),
+            "kind": case.kind,
+            "severity": case.severity,
+            "stage": case.stage,
+            "since": self._stamp(case.since),
+            "owner": case.owner.id,
+            **said,
+        }
+
+    async def evidence(self, command: EvidenceOf) -> Answer:
+        """See `EvidenceOf`. Where a stretch was condensed, its least value stands at its beginning, its greatest in its middle."""
+        case = await self._find(command.case)
+        known = grain(self._hub.config, case.point)
+        if known.evidence != "full" or known.value != "exact":
+            raise CommandError("not-allowed", "more than the moments say of this point does not leave the hub; see [privacy]")
+        engine = self._hub.engine
+        past = engine.past_of(case.point)[-SAMPLES:]
+        begin = past[0][0] if past else self._clock.now()
+        point = next((point for point in self._hub.config.points() if point.id == case.point), None)
+        last = engine.last(case.point)
+        value = None if last is None or isinstance(last[0], NoValue) else last[0]
+        return {
+            "case": command.case,
+            "point": case.point,
+            "unit": point.unit if point else "",
+            "since": self._stamp(case.since),
+            "from": self._stamp(begin),
+            "at_s": [round(at - begin, 1) for at, _ in past],
+            "values": [float(f"{value:.7g}") for _, value in past],
+            "last": {"at": self._stamp(last[1]), "value": value} if last else None,
+        }
+
+    # ------------------------------------------------------------ what changes something
+
+    async def acknowledge(self, command: Acknowledge) -> Answer:
+        """See `Acknowledge`."""
+        case = await self._find(command.case)
+        case.acknowledged = f"{command.who}: {command.note}" if command.note else command.who
+        await self._hub.told(())
+        return {"case": command.case, "acknowledged": case.acknowledged}
+
+    async def mute(self, command: Mute) -> Answer:
+        """See `Mute`."""
+        now = self._clock.now()
+        until = now + command.for_ if command.until is None else now + self._ahead(command.until)
+        longest = self._hub.config.downlink.longest_mute
+        if not now < until <= now + longest:
+            found = f"{command.until or command.for_} is not within the next {longest / 86400:g} days"
+            raise CommandError("wrong-value", found, field="until" if command.until else "for")
+        self._check_means_something(command.what)
+        if len(self._hub.engine.muted()) >= MUTES:
+            raise CommandError("busy", f"{MUTES} things are muted already")
+        self._hub.engine.mute(command.what, until)
+        self._hub.look()
+        await self._hub.told(())
+        return {"what": command.what, "until": self._stamp(until)}
+
+    async def unmute(self, command: Unmute) -> Answer:
+        """See `Unmute`."""
+        muted = [what for what, _ in self._hub.engine.muted()]
+        if command.what not in muted:
+            near = nearest(command.what, muted)
+            raise CommandError("not-found", f"{quoted(command.what)} is not muted", field="what", suggestion=near and quoted(near))
+        self._hub.engine.mute(command.what, self._clock.now())
+        self._hub.look()
+        await self._hub.told(())
+        return {"what": command.what}
+
+    def _ahead(self, until: datetime) -> float:
+        """Seconds from now to a time of the wall clock."""
+        if not self._clock.synced():
+            raise CommandError("clock-not-set", "this hub does not know what time it is yet", field="until", expected="`for`")
+        return (until - self._clock.utc(self._clock.now())).total_seconds()
+
+    def _check_means_something(self, what: str) -> None:
+        config = self._hub.config
+        known = [*config.rules, *config.devices, *(f"bus.{bus}" for bus in config.buses), *(point.id for point in config.points())]
+        if not any(fnmatchcase(name, what) for name in known):
+            near = nearest(what, known)
+            found = f"no rule, device, bus or point is called {quoted(what)}"
+            raise CommandError("not-found", found, field="what", suggestion=near and quoted(near))
+
+    async def _find(self, number: str) -> Case:
+        numbers = await self._hub.ask(self._hub.case_numbers)
+        key = next((key for key, known in numbers.items() if known == number), None)
+        case = self._hub.service.book.get(key) if key else None
+        if case is None:
+            raise CommandError("not-found", f"no case {quoted(number)} is open", field="case")
+        return case
+
+    def _stamp(self, at: float) -> datetime:
+        return self._clock.utc(at).astimezone(UTC).replace(microsecond=0)
+
+
+def grain(config: Config, point_id: str) -> Grain:
+    """What leaves the hub of a point."""
+    device, _, name = point_id.partition("/")
+    known = config.devices.get(device)
+    point = known.points.get(name) if known else None
+    return config.privacy.of((point and point.privacy) or (known and known.common.privacy) or config.privacy.default)
+
+
+def _few(many: Iterable[Any]) -> list[Any]:
+    return list(many)[:LISTED]
