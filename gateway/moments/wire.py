@@ -6,7 +6,7 @@ Promise: no moment exceeds `MAX_BYTES`. What does not fit loses evidence first (
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import msgspec.inspect
@@ -15,9 +15,10 @@ from msgspec.structs import replace
 
 from gateway.clock import Clock
 from gateway.moments.numbers import second, thin
-from gateway.moments.shape import Moment, Visit
+from gateway.moments.shape import Digest, Moment, Visit
 
 MAX_BYTES = 8192
+Part = TypeVar("Part", Visit, Digest)
 
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Moment)
@@ -85,13 +86,14 @@ def _smaller(moment: Moment) -> Iterator[Moment]:
         cut = edited(moment, partial(_cut, limit=limit))
         lists = {"advice": cut.data.advice[:8], "comparisons": cut.data.comparisons[:most], "tried": cut.data.tried[-most:]}
         data = replace(cut.data, steps=cut.data.steps[:most], **lists)
-        yield replace(cut, data=replace(data, visit=data.visit and _shorter(data.visit, most)))
+        visit, digest = data.visit and _shorter(data.visit, most), data.digest and _shorter(data.digest, most)
+        yield replace(cut, data=replace(data, visit=visit, digest=digest))
 
 
-def _shorter(visit: Visit, most: int) -> Visit:
-    """The visit with at most so many entries in each of its lists."""
-    lists = {name: value[:most] for name in visit.__struct_fields__ if isinstance(value := getattr(visit, name), tuple)}
-    return replace(visit, **lists)
+def _shorter(part: Part, most: int) -> Part:
+    """The visit or the digest with at most so many entries in each of its lists."""
+    lists = {name: value[:most] for name in part.__struct_fields__ if isinstance(value := getattr(part, name), tuple)}
+    return replace(part, **lists)
 
 
 def _cut(text: str, limit: int) -> str:
