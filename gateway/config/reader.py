@@ -18,6 +18,7 @@ from typing import Any
 from drivers.contract import Keys
 from gateway.config.devices import Devices, read_buses
 from gateway.config.digest import Digest
+from gateway.config.document import Document
 from gateway.config.downlink import Downlink
 from gateway.config.findings import Findings
 from gateway.config.fragments import Sections, documents, merge
@@ -54,7 +55,19 @@ def load(
     """
     several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     secrets = Secrets(environ, credentials_dir or environ.get("CREDENTIALS_DIRECTORY"), resolve=resolve_secrets)
-    findings = Findings(documents(several), secrets)
+    return _read(documents(several), profiles, secrets, resolve_secrets=resolve_secrets)
+
+
+def load_one(document: Document) -> Config:
+    """Read a config that is one document, as `load` would on this machine. Raises ConfigError."""
+    secrets = Secrets(os.environ, os.environ.get("CREDENTIALS_DIRECTORY"), resolve=True)
+    return _read([document], SEARCH_PATH, secrets, resolve_secrets=True)
+
+
+def _read(
+    found: Iterable[Document], profiles: Iterable[str | os.PathLike[str]], secrets: Secrets, *, resolve_secrets: bool
+) -> Config:
+    findings = Findings(found, secrets)
     sections = merge(findings)
     config = _build(sections, findings, Shelf(profiles))
     if resolve_secrets and config and config.uplink:
