@@ -28,9 +28,9 @@ FieldType = Literal[
     "bool", "bit", "bcd", "string",
 ]  # fmt: skip
 
-_INTEGERS = {f"{sign}int{width}": width for sign in ("", "u") for width in (8, 16, 24, 32, 64)}
+INTEGERS = {f"{sign}int{width}": width for sign in ("", "u") for width in (8, 16, 24, 32, 64)}
 _LONGEST_BCD = 16  # bytes; no counter has more than 32 digits
-_FLOATS = {"float16": "e", "float32": "f", "float64": "d"}
+FLOATS = {"float16": "e", "float32": "f", "float64": "d"}
 
 # ---------------------------------------------------------------- what a raw value means
 
@@ -147,10 +147,10 @@ class LayoutKeys(ValueKeys, frozen=True, kw_only=True):
     def _check_field(self, kind: FieldType) -> None:
         if (self.bit is None) == (kind == "bit"):
             raise KeyMistake("bit", f"type {kind}" if kind != "bit" else "no bit number", '`bit` with type "bit", such as bit = 3')
-        if self.bits and kind not in _INTEGERS:
+        if self.bits and kind not in INTEGERS:
             raise KeyMistake("bits", f"bits of a {kind}", "an integer type")
-        if self.bits and not self.slice[0] <= self.slice[1] < _INTEGERS[kind]:
-            raise KeyMistake("bits", f'"{self.bits}"', f'lowest and highest of bits 0 to {_INTEGERS[kind] - 1}, such as "4..7"')
+        if self.bits and not self.slice[0] <= self.slice[1] < INTEGERS[kind]:
+            raise KeyMistake("bits", f'"{self.bits}"', f'lowest and highest of bits 0 to {INTEGERS[kind] - 1}, such as "4..7"')
         if kind == "bcd" and not 1 <= (self.length or 0) <= _LONGEST_BCD:
             raise KeyMistake("length", f"{self.length or 'no length'}", f"the bytes of a bcd number, at most {_LONGEST_BCD}")
         if self.length is not None and kind not in ("bcd", "string"):
@@ -198,14 +198,14 @@ def compile_field(keys: LayoutKeys) -> Field:
 
 def _as_read(keys: LayoutKeys, void: Value) -> Value:
     """A void value as it comes out of the bytes: 0x8000 of an int16 is -32768, and -9999.9 of a float32 is -9999.900390625."""
-    if keys.type in _FLOATS:
-        code = _FLOATS[keys.type]
+    if keys.type in FLOATS:
+        code = FLOATS[keys.type]
         try:
             return struct.unpack(code, struct.pack(code, void))[0]  # type: ignore[no-any-return]
         except (struct.error, OverflowError):  # more than it can hold: then it never comes
             return void
-    if keys.type in _INTEGERS and keys.type.startswith("int") and isinstance(void, int):
-        width = keys.slice[1] - keys.slice[0] + 1 if keys.bits else _INTEGERS[keys.type]
+    if keys.type in INTEGERS and keys.type.startswith("int") and isinstance(void, int):
+        width = keys.slice[1] - keys.slice[0] + 1 if keys.bits else INTEGERS[keys.type]
         return void - (1 << width) if void >= 1 << width - 1 else void
     return void
 
@@ -220,10 +220,10 @@ def _extractor(keys: LayoutKeys) -> Extract:
     """Takes the raw value out of the bytes: raises struct.error or IndexError where there are too few, None if it is no number."""
     kind, at, endian = keys.type, keys.at, keys.endian
     assert kind is not None, "a point without a type has no layout"
-    if kind in _INTEGERS:
-        return _integer(keys, _INTEGERS[kind], signed=kind[0] == "i")
-    if kind in _FLOATS:
-        unpack = struct.Struct(("<" if endian == "little" else ">") + _FLOATS[kind]).unpack_from
+    if kind in INTEGERS:
+        return _integer(keys, INTEGERS[kind], signed=kind[0] == "i")
+    if kind in FLOATS:
+        unpack = struct.Struct(("<" if endian == "little" else ">") + FLOATS[kind]).unpack_from
         return lambda data: unpack(data, at)[0]
     if kind == "bool":
         return lambda data: data[at] != 0

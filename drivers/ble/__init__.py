@@ -23,19 +23,25 @@ device means nothing: BlueZ may tell an unchanged advert once only.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from drivers import inverse
 from drivers.ble import bthome
 from drivers.ble import keys as ble_keys
 from drivers.ble.adverts import UNMEASURED, Advert, AdvertSource, Scan, StandIn, Told, full_uuid
 from drivers.ble.broadcaster import Broadcaster, Spoken
+from drivers.ble.changes import Change, change
 from drivers.ble.keys import STAND_IN, BusKeys, DeviceKeys, PointKeys, SampleKeys, is_peripheral
-from drivers.contract import BusSpec, Complaint, DeviceFault, DeviceSpec, Hear, NoValue, Outcome, Tell
+from drivers.contract import BusSpec, Complaint, DeviceFault, DeviceSpec, Hear, Misfit, NotTaken, NoValue, Outcome, Tell, Value
 from drivers.layout import MISSING, Field, compile_field
 
 if TYPE_CHECKING:
     from drivers.ble.bluez import Link, Radio
+
+
+NOT_READ_BACK = NoValue("it only starts something")
+UNREADABLE = NoValue("it cannot be read")
 
 
 class _Peripheral:
@@ -49,6 +55,7 @@ class _Peripheral:
         self.points = tuple(device.points)
         self.plan: dict[str, list[tuple[int, Field]]] = {}
         self.notified: set[str] = set()
+        self.writable: dict[str, PointKeys] = {name: point for name, point in device.points.items() if point.writable}
         for index, point in enumerate(device.points.values()):
             uuid = full_uuid(point.characteristic)
             self.plan.setdefault(uuid, []).append((index, compile_field(point)))
@@ -78,6 +85,32 @@ class _Peripheral:
             raise refusal
         return tuple(values)
 
+    async def put(self, link: "Link", point: PointKeys, planned: Change, deadline: float) -> None:
+        """Write one point; what else stands in its characteristic stays."""
+        uuid = full_uuid(point.characteristic)
+        data: bytes | None = bytes(planned.at + planned.size)
+        if not planned.whole or len(self.plan[uuid]) > 1:
+            data = await link.fetch(uuid, deadline, notified=False)
+        data = planned.onto(data or b"")
+        if data is None:
+            hint = "check model, firmware and profile"
+            raise DeviceFault(f"characteristic {point.characteristic} is too short", kind="misfit", hint=hint)
+        await link.put(uuid, data, deadline)
+
+    async def read_back(self, link: "Link", name: str, planned: Change, deadline: float) -> Outcome:
+        """What a point reads once it was written; NoValue where that says nothing."""
+        point = self.writable[name]
+        uuid = full_uuid(point.characteristic)
+        if not point.read_back:
+            return NOT_READ_BACK
+        if not link.readable(uuid):
+            return UNREADABLE
+        found = compile_field(point)(await link.fetch(uuid, deadline, notified=False))
+        if found != planned.reads:
+            what = f"{name} was set to {inverse.show(planned.reads)}, but reads back {inverse.show(found)}"
+            raise NotTaken(what, found, hint="is it locked, or does something else set it, too?")
+        return found
+
 
 class _Named:
     """A broadcaster that is known by the name in its adverts, and the address that it has at present."""
@@ -89,7 +122,7 @@ class _Named:
 
 
 class BleBus:
-    """One adapter: broadcasters are `heard`, peripherals are `polled`."""
+    """One adapter: broadcasters are `heard`, peripherals are `polled`. See also `ActingBus` and `ResettableBus`."""
 
     def __init__(self, spec: BusSpec, tell: Tell) -> None:
         keys: BusKeys = spec.keys
@@ -102,6 +135,7 @@ class BleBus:
         self._by_name = {known.name: _Named(device) for known, device in broadcasters if not known.address}
         self.polled = {name: peripheral.points for name, peripheral in self._peripherals.items()}
         self.heard = {device.device: device.points for _, device in broadcasters}
+        self.writable = {name: frozenset(one.writable) for name, one in self._peripherals.items() if one.writable}
         self.parallel = keys.parallel
         self._deaf_after = keys.deaf_after
         self._connecting = asyncio.Lock()
@@ -210,16 +244,20 @@ class BleBus:
         leaves the other half to the next.
         """
         peripheral = self._peripherals[device]
+        async with self._linked(peripheral) as link:
+            deadline = _within(peripheral.timeout)  # before the hub's own patience ends, to say what it was
+            return await peripheral.fetch(link, deadline, lambda topic, text: self._remark(topic, text, device))
+
+    @contextlib.asynccontextmanager
+    async def _linked(self, peripheral: _Peripheral) -> "AsyncIterator[Link]":
         assert self._radio, "check() lets no peripheral on a stand-in"
-        loop = asyncio.get_running_loop()
         try:
             async with contextlib.AsyncExitStack() as stack:
                 async with self._connecting:
-                    deadline = loop.time() + peripheral.timeout / 2
+                    deadline = asyncio.get_running_loop().time() + peripheral.timeout / 2
                     handle = await self._find(peripheral, deadline)
                     link = await stack.enter_async_context(self._radio.link(handle, deadline))
-                deadline = loop.time() + peripheral.timeout * 0.45  # before the hub's own patience ends, to say what it was
-                return await peripheral.fetch(link, deadline, lambda topic, text: self._remark(topic, text, device))
+                yield link
         except BaseException:
             self._scan.forget(peripheral.who)
             raise
@@ -232,15 +270,49 @@ class BleBus:
             hint = "check its battery and address, bring it nearer, and disconnect a phone that holds it"
             raise DeviceFault("it does not advertise", kind="silent", hint=hint) from None
 
+    # ------------------------------------------------------------ acting
+
+    def misfit(self, device: str, point: str, value: Value) -> Misfit | None:
+        """See `ActingBus`."""
+        planned = change(self._peripherals[device].writable[point], value)
+        return planned if isinstance(planned, Misfit) else None
+
+    async def write(self, device: str, point: str, value: Value) -> Outcome:
+        """Find, connect, write, read back, disconnect. See `ActingBus`."""
+        peripheral = self._peripherals[device]
+        keys = peripheral.writable[point]
+        planned = change(keys, value)
+        if isinstance(planned, Misfit):
+            raise DeviceFault(f"{point}: {planned}", kind="misfit")
+        async with self._linked(peripheral) as link:
+            await peripheral.put(link, keys, planned, _within(peripheral.timeout))
+            return await peripheral.read_back(link, point, planned, _within(peripheral.timeout))
+
+    async def reset(self) -> None:
+        """Switch the adapter off and on. See `ResettableBus`."""
+        if self._radio is None:
+            raise DeviceFault("a stand-in has no adapter that could be reset", kind="misfit", layer="bus")
+        try:
+            async with self._scan.stopped():
+                await self._radio.power_cycle()
+        finally:
+            self._renew.set()
+
     async def close(self) -> None:
         """A scan that goes on, as when a read met a bus that is down, gets a new scanner; nothing else outlives a call."""
         self._renew.set()
 
 
+def _within(timeout: float) -> float:
+    """Until when, on the loop's clock, one half of what a device may take in all goes on."""
+    return asyncio.get_running_loop().time() + timeout * 0.45
+
+
 class BleDriver:
-    """The bus family "ble"."""
+    """The bus family "ble". See `Driver` and `ActingDriver`."""
 
     family = "ble"
+    resets = True
     bus_keys = BusKeys
     device_keys = DeviceKeys
     point_keys = PointKeys
@@ -253,6 +325,14 @@ class BleDriver:
     def open(self, bus: BusSpec, tell: Tell) -> BleBus:
         """The bus; no I/O yet."""
         return BleBus(bus, tell)
+
+    def misfit(self, device: DeviceSpec, point: str, value: Value) -> Misfit | None:
+        """See `ActingDriver`."""
+        keys: PointKeys | None = device.points.get(point)
+        if keys is None or not keys.writable:
+            return Misfit(f"{point}, which is not declared writable", "`writable = true` at the point", of_point=True)
+        planned = change(keys, value)
+        return planned if isinstance(planned, Misfit) else None
 
     def decode(self, device: DeviceSpec, sample: SampleKeys) -> Mapping[str, Outcome]:
         """What the sample says, by way of an advert or a link that never was."""

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
@@ -103,6 +103,13 @@ class Scan:
         async with self._lock:
             await self._stop()
             await self._start()
+
+    @contextlib.asynccontextmanager
+    async def stopped(self) -> AsyncIterator[None]:
+        """Without a scanner, until the end of the block, and after it until `renew`; nobody can begin one meanwhile."""
+        async with self._lock:
+            await self._stop()
+            yield
 
     async def _start(self) -> None:
         self.adverts = 0

@@ -16,8 +16,8 @@ What bleak 3.1 was seen to do on BlueZ 5.66 and 5.82, and what is done about it:
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bleak import BleakClient, BleakScanner
 from bleak.args.bluez import BlueZScannerArgs, OrPattern
@@ -35,6 +35,10 @@ from bleak.exc import (
 
 from drivers.contract import DeviceFault, FaultKind
 
+if TYPE_CHECKING:
+    from dbus_fast.aio import MessageBus
+
+SWITCHING = 10.0  # s that switching an adapter off or on may take
 LETTING_GO = 5.0  # s that stopping a scan or disconnecting may take; it takes up to 2 s on a healthy adapter
 
 # ---------------------------------------------------------------- faults
@@ -57,6 +61,7 @@ _DENIED = _Meaning("refused", "D-Bus refuses access to Bluetooth", "add the hub'
 _BUSY = _Meaning("busy", "the adapter is busy", "leave the adapter to this bus alone: one bus, no other program that scans")
 _LOST = _Meaning("gone", "the link was lost", "bring it nearer to the hub, and check its battery")
 _PAIR = _Meaning("refused", "it wants to be paired first", "pair it with `bluetoothctl pair ADDRESS`")
+_NO_WRITES = _Meaning("refused", "it does not let this be written", "check the profile against model and firmware")
 _OUT_OF_RANGE = _Meaning("silent", "it was not found", "bring it nearer to the hub, and check its battery")
 _SLOW = _Meaning("silent", "it does not answer in time", "bring it nearer; disconnect the phone or program that holds it")
 
@@ -85,17 +90,25 @@ _DBUS_ERRORS = {
     _BLUEZ + "AuthenticationCanceled": _PAIR,
     _BLUEZ + "AuthenticationRejected": _PAIR,
     _BLUEZ + "NotAuthorized": _PAIR,
+    _BLUEZ + "NotPermitted": _NO_WRITES,
+    _BLUEZ + "NotSupported": _NO_WRITES,
+    _BLUEZ + "InvalidValueLength": _NO_WRITES,
+    _BLUEZ + "Blocked": _OFF,
+    _BLUEZ + "Busy": _BUSY,
 }
 _FAILURES = {  # texts of org.bluez.Error.Failed
     "Not connected": _LOST,
     "Operation already in progress": _BUSY,
     "br-connection-canceled": _BUSY,
+    "Blocked through rfkill": _OFF,
 }
 _REFUSALS = {
     BleakGATTProtocolErrorCode.UNLIKELY_ERROR: _LOST,
     BleakGATTProtocolErrorCode.INSUFFICIENT_AUTHENTICATION: _PAIR,
     BleakGATTProtocolErrorCode.INSUFFICIENT_AUTHORIZATION: _PAIR,
     BleakGATTProtocolErrorCode.INSUFFICIENT_ENCRYPTION: _PAIR,
+    BleakGATTProtocolErrorCode.WRITE_NOT_PERMITTED: _NO_WRITES,
+    BleakGATTProtocolErrorCode.INVALID_ATTRIBUTE_VALUE_LENGTH: _NO_WRITES,
 }
 
 
@@ -187,11 +200,9 @@ class Radio:
 
     async def _begin(self, scanner: BleakScanner) -> None:
         """Start it wholly or not at all: BlueZ goes on scanning for a start that was cut in half, and refuses every later one."""
-        start = asyncio.ensure_future(scanner.start())
         try:
-            await asyncio.shield(start)
+            await _wholly(scanner.start())
         except asyncio.CancelledError:
-            await _let_go(lambda: start)
             await _let_go(scanner.stop)
             raise
         self._scanner = scanner
@@ -202,6 +213,43 @@ class Radio:
         if scanner:
             await _let_go(scanner.stop)
 
+    async def power_cycle(self) -> None:
+        """Switch the adapter off and on. It is not left off: not when switching off fails half way, nor when this is cancelled.
+
+        Every link and scan on it ends, also those of other programs. Raises DeviceFault(layer="bus").
+        """
+        from dbus_fast import BusType
+        from dbus_fast.aio import MessageBus
+
+        try:
+            bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+            try:
+                try:
+                    await self._switch(bus, on=False)
+                finally:
+                    await _wholly(self._switch(bus, on=True))
+            finally:
+                bus.disconnect()
+        except _ERRORS as error:
+            raise translate(error, "resetting", self._adapter, scanning=True) from error
+
+    async def _switch(self, bus: "MessageBus", *, on: bool) -> None:
+        from dbus_fast import Message, MessageType, Variant
+
+        order = Message(
+            destination="org.bluez",
+            path=f"/org/bluez/{self._adapter}",
+            interface="org.freedesktop.DBus.Properties",
+            member="Set",
+            signature="ssv",
+            body=["org.bluez.Adapter1", "Powered", Variant("b", on)],
+        )
+        async with asyncio.timeout(SWITCHING):
+            reply = await bus.call(order)
+        if reply is not None and reply.message_type is MessageType.ERROR:
+            unknown = reply.error_name == _DBUS + "UnknownObject"  # here it is the adapter, elsewhere a device
+            raise BleakDBusError(_DBUS + "UnknownMethod" if unknown else str(reply.error_name), reply.body)
+
     @contextlib.asynccontextmanager
     async def link(self, handle: Any, deadline: float) -> AsyncIterator["Link"]:
         """Connected to one device, by what the scan gave as its handle, until the end of the block; `deadline` is of the loop."""
@@ -211,6 +259,16 @@ class Radio:
             yield link
         finally:
             await _let_go(link.client.disconnect)
+
+
+async def _wholly(act: Coroutine[Any, Any, None]) -> None:
+    """Do this to its end, or as long as letting go may take, even when cancelled in the middle; that is raised afterwards."""
+    task = asyncio.ensure_future(act)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await _let_go(lambda: task)
+        raise
 
 
 async def _let_go(act: Callable[[], Any]) -> None:
@@ -249,6 +307,22 @@ class Link:
                 return await (self._wait_for(uuid) if notified else self._read(uuid))
         except _ERRORS as error:
             raise translate(error, "reading", self._adapter) from error
+
+    async def put(self, uuid: str, data: bytes, deadline: float) -> None:
+        """Write one characteristic, with the device's own word that it has it where it gives one. Raises DeviceFault."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self.client.write_gatt_char(uuid, data, response=self._can(uuid, "write"))
+        except _ERRORS as error:
+            raise translate(error, "writing", self._adapter) from error
+
+    def readable(self, uuid: str) -> bool:
+        """Whether the characteristic can be read, by what the device says of it."""
+        return self._can(uuid, "read")
+
+    def _can(self, uuid: str, what: str) -> bool:
+        found = self.client.services.get_characteristic(uuid)
+        return found is not None and what in found.properties
 
     async def _read(self, uuid: str) -> bytes:
         return bytes(await self.client.read_gatt_char(uuid))

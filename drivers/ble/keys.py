@@ -66,6 +66,10 @@ class PointKeys(LayoutKeys, frozen=True, kw_only=True):
     characteristic: Annotated[str, Meta(description='UUID of the characteristic that holds it: "2a6e".')] = ""
     notify: Annotated[bool, Meta(description="Wait for the characteristic to be notified, rather than read it.")] = False
     rssi: Annotated[bool, Meta(description="The point is the signal strength of its adverts, in dBm.")] = False
+    writable: Annotated[bool, Meta(description="A remedy may write it: a number or bit in a characteristic.")] = False
+    read_back: Annotated[
+        bool, Meta(description="Once written it reads as it was written; false of one that only starts something, as a restart.")
+    ] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,6 +85,11 @@ class PointKeys(LayoutKeys, frozen=True, kw_only=True):
             raise KeyMistake("characteristic", "a characteristic without a layout", '`type` beside it, such as type = "int16"')
         if self.notify and not self.characteristic:
             raise KeyMistake("notify", "notify without a characteristic", "`characteristic` beside it")
+        if self.writable and (not self.characteristic or self.type in ("bcd", "string")):
+            found = f'a point of type "{self.type}"' if self.characteristic else "a point without a characteristic"
+            raise KeyMistake("writable", found, "a number or bit in a `characteristic`")
+        if not (self.read_back or self.writable):
+            raise KeyMistake("read_back", "a point that is never written", "`writable = true` beside it")
 
     def _check_object(self) -> None:
         if self.object not in bthome.UNITS:

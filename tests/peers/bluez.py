@@ -21,6 +21,7 @@ from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 ADAPTER = "/org/bluez/hci0"
+PROPERTIES = "org.freedesktop.DBus.Properties"
 SHORT_UUID = "0000{}-0000-1000-8000-00805f9b34fb"
 
 # The D-Bus type of each property.
@@ -54,6 +55,7 @@ class BlueZ:
         self.devices = {}
         self.connecting = None
         self.connected_at_once = 0
+        self.switched = []  # True and False, as clients switched the adapter on and off
         self._clear()
 
     def _clear(self):
@@ -141,7 +143,7 @@ class BlueZ:
     def _received(self, message):
         if message.message_type is not MessageType.METHOD_CALL or message.destination is None:
             return None
-        if (message.interface or "").startswith(("org.bluez.", "org.freedesktop.DBus.ObjectManager")):
+        if (message.interface or "").startswith(("org.bluez.", "org.freedesktop.DBus.ObjectManager", PROPERTIES)):
             task = asyncio.get_running_loop().create_task(self._answer(message))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
@@ -166,6 +168,8 @@ class BlueZ:
             return "a{oa{sa{sv}}}", [self._managed()]
         if message.path not in self.objects:
             raise Refused("org.freedesktop.DBus.Error.UnknownObject", f"no object {message.path}")
+        if message.interface == PROPERTIES:
+            return self._set(message.path, *message.body)
         if message.interface not in self.objects[message.path]:
             raise Refused("org.freedesktop.DBus.Error.UnknownMethod", f"no interface {message.interface}")
         match message.interface.removeprefix("org.bluez."), message.member:
@@ -187,8 +191,14 @@ class BlueZ:
             case "Device1", "Disconnect":
                 self._device(message.path).drop()
             case "GattCharacteristic1", member:
-                return await self._characteristic(message.path).call(member)
+                return await self._characteristic(message.path).call(member, message.body)
         return None
+
+    def _set(self, path, interface, name, value):
+        if (path, interface, name) != (ADAPTER, "org.bluez.Adapter1", "Powered"):
+            raise Refused("org.freedesktop.DBus.Error.UnknownProperty", f"no property {name}")
+        self.switched.append(value.value)
+        self.power(on=value.value)
 
     def _managed(self):
         return {
@@ -356,7 +366,10 @@ class Device:
 
 
 class Characteristic:
-    """A characteristic. `answers` cleared: a read of it is never answered. `refusal`: it is answered with this error."""
+    """A characteristic. `answers` cleared: a read of it is never answered. `refusal`: it is answered with this error.
+
+    written: what clients wrote, and how ("request" or "command"). keeps: it says that it has what was written, and has not.
+    """
 
     def __init__(self, device, handle, uuid, value, flags):
         self.device = device
@@ -368,6 +381,8 @@ class Characteristic:
         self.read_asked = asyncio.Event()
         self.subscribed = asyncio.Event()
         self.refusal = None
+        self.written = []
+        self.keeps = False
 
     def appear(self):
         bluez = self.device.bluez
@@ -387,8 +402,17 @@ class Characteristic:
         assert self.subscribed.is_set()
         self.device.bluez.change(self.path, "org.bluez.GattCharacteristic1", Value=value)
 
-    async def call(self, member):
+    async def call(self, member, body):
         match member:
+            case "WriteValue":
+                value, options = body
+                how = options["type"].value
+                if {"request": "write", "command": "write-without-response"}[how] not in self.flags:
+                    raise Refused("org.bluez.Error.NotSupported", "Operation is not supported")
+                if self.refusal:
+                    raise self.refusal
+                self.written.append((bytes(value), how))
+                self.value = self.value if self.keeps else bytes(value)
             case "ReadValue":
                 self.read_asked.set()
                 if not await self.device._unless_lost(self.answers):
