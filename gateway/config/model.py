@@ -7,7 +7,7 @@ here: they live beside the code that uses them (`drivers/*.py`, `gateway/diagnos
 
 from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from msgspec import Meta, field
@@ -25,6 +25,9 @@ from gateway.diagnosis import hub_parts
 from gateway.diagnosis.causes import Surroundings, node_of
 from gateway.diagnosis.contract import HUB, STATE, PointInfo, RuleKeys
 from gateway.diagnosis.mute import Wall
+
+PartOf = Literal["", "network", "energy", "building", "customer"]
+PARTS_OF: tuple[str, ...] = tuple(filter(None, get_args(PartOf)))
 
 
 class Hub(Keys, frozen=True, kw_only=True):
@@ -158,13 +161,20 @@ class Owner(Keys, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(description="Their name, for people.")] = ""
     role: Annotated[
-        Literal["manufacturer", "installer", "network", "energy", "customer", "desk", ""],
+        Literal["manufacturer", "installer", "network", "energy", "building", "customer", "desk", ""],
         Meta(description="What they are to the customer."),
     ] = ""
     contact: Annotated[str, Meta(description="How the desk reaches them.")] = ""
+    hours: Annotated[
+        tuple[Annotated[str, Meta(examples=["mon-fri 08:00-17:00"], extra={"office_hours": True})], ...],
+        Meta(description='When they can be reached, local time: "mon-fri 08:00-17:00"; every day where no days are named.'),
+    ] = ()
     covers: Annotated[
         tuple[str, ...],
-        Meta(description='What falls to them: "bus.NAME", "device.NAME", "model.NAME", "maker.NAME", "hub"; globs allowed.'),
+        Meta(
+            description='What falls to them: "device.NAME", "model.NAME", "maker.NAME", "bus.NAME", "hub"; all of the "network", '
+            'of the "energy" supply, of the "building", or what is the "customer"\'s own; globs allowed.'
+        ),
     ] = ()
 
 
@@ -193,6 +203,10 @@ class Device(Keys, frozen=True, kw_only=True):
             description='What it hangs on beside its bus, which explains its silence: "device.NAME", "bus.NAME" or "device/point".'
         ),
     ] = ()
+    part_of: Annotated[
+        PartOf,
+        Meta(description="What it is a part of, where its owner follows from that: a router of the network, say."),
+    ] = ""
     label: Annotated[str, Meta(description="What people call it; its name where this is empty.")] = ""
     privacy: Annotated[
         Literal["", "open", "household", "personal"],

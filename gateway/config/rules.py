@@ -15,7 +15,7 @@ from gateway.config.conditions import Conditions
 from gateway.config.findings import Findings
 from gateway.config.fragments import Sections
 from gateway.config.maintenance import Maintenance
-from gateway.config.model import DeviceConfig, Owner
+from gateway.config.model import PARTS_OF, DeviceConfig, Owner
 from gateway.config.points import check_name
 from gateway.config.problems import Path, Told, Unfit, nearest, one_of, quoted
 from gateway.config.profiles import Shelf
@@ -304,13 +304,14 @@ def _check_cover(glob: str, layers: Mapping[str, set[str] | None], at: Path, fin
         return
     word, _, rest = glob.partition(".")
     known = layers.get(word.casefold(), set())
-    if glob.casefold() == HUB:
+    words = (HUB, *PARTS_OF)
+    if any(fnmatchcase(one, glob.casefold()) for one in words):
         return
     if known is None or any(fnmatchcase(name.casefold(), rest.casefold()) for name in known):
         return
     everything = [f"{one}.{name}" for one, names in layers.items() for name in sorted(names or ())]
     if any(fnmatchcase(name.casefold(), glob.casefold()) for name in everything):
         return
-    near = nearest(glob, everything)
-    expected = "" if near else '"bus.NAME", "device.NAME", "model.NAME" or "maker.NAME" of what is in this config'
+    near = nearest(glob, [*words, *everything])
+    expected = "" if near else '"bus.NAME", "device.NAME", "model.NAME" or "maker.NAME" of what is in this config, ' + one_of(words)
     findings.add(at, f"{quoted(glob)} covers nothing", expected, near and quoted(near))

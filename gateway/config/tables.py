@@ -23,6 +23,7 @@ from gateway.config.values import (
     Flag,
     ModelName,
     Number,
+    OfficeHours,
     Report,
     SecretText,
     Shape,
@@ -280,7 +281,7 @@ def of(kind: inspect.Type, extra: Mapping[str, Any] | None = None, examples: Seq
         case inspect.StrType():
             if extra.get("secret"):
                 return SecretText()
-            texts = {"time_zone": TimeZone, "broker": BrokerUrl, "model": ModelName}
+            texts = {"time_zone": TimeZone, "broker": BrokerUrl, "model": ModelName, "office_hours": OfficeHours}
             text = next((text for key, text in texts.items() if extra.get(key)), Text)
             return text(kind, examples)
         case inspect.FloatType():

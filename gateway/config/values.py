@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from msgspec import inspect
 
-from gateway.config import broker, units
+from gateway.config import broker, office_hours, units
 from gateway.config.problems import Path, Unfit, described, nearest, one_of, quoted
 from gateway.diagnosis.contract import Quantity
 
@@ -120,6 +120,19 @@ class BrokerUrl(Text):
         if type(value) is str:
             broker.check(value)
         return super()._read(value)
+
+
+class OfficeHours(Text):
+    """Hours in which somebody can be reached, as text."""
+
+    def __init__(self, kind: inspect.StrType, examples: Sequence[str] = ()) -> None:
+        super().__init__(kind, examples)
+        self.expected = office_hours.EXPECTED
+
+    def _read(self, value: Any) -> str:
+        text = super()._read(value)
+        office_hours.parse(text)
+        return text
 
 
 class Bounds(NamedTuple):

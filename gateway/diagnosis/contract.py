@@ -73,6 +73,9 @@ class Step(Keys, frozen=True, kw_only=True):
     ] = 1800.0
 
 
+SHORTEST_PROOF, LONGEST_PROOF = 60.0, 86400.0  # s, where a rule says nothing of its proof of repair
+
+
 class RuleKeys(Keys, frozen=True, kw_only=True):
     """Keys that every rule has; a rule kind's own keys inherit from this and live in the file of that kind."""
 
@@ -92,6 +95,13 @@ class RuleKeys(Keys, frozen=True, kw_only=True):
     ] = ()
     lasting: Annotated[Seconds | None, Meta(description="How long it must last before it is told.")] = None
     clear_lasting: Annotated[Seconds | None, Meta(description="How long it must be well again before it is closed.")] = None
+    proof: Annotated[
+        Seconds | None,
+        Meta(
+            description="How long it must stay well, with values throughout, before its case is closed; as long as it had to last to be "
+            "told if not given, but at least 1 min and at most a day."
+        ),
+    ] = None
     gap: Annotated[Seconds, Meta(description="Opened again so soon, it is the same episode; its end is told then.")] = 0.0
     folds: Annotated[int, Meta(ge=0, le=20, description="So many openings in a short time are one unstable episode; 0: never.")] = 4
     folds_within: Annotated[Seconds, Meta(ge=1, description="That short time; after so long without one it is steady.")] = 3600.0
@@ -102,6 +112,13 @@ class RuleKeys(Keys, frozen=True, kw_only=True):
     ] = ()
     except_: Annotated[tuple[str, ...], Meta(description='Points that `on` does not mean, in the same form: "freezer-9/*".')] = ()
     enabled: Annotated[bool, Meta(description="False sets the rule aside.")] = True
+
+    @property
+    def proven_after(self) -> float:
+        """How long it must stay well before its case is closed (s)."""
+        if self.proof is not None:
+            return self.proof
+        return min(max(self.lasting or 0.0, self.clear_lasting or 0.0, SHORTEST_PROOF), LONGEST_PROOF)
 
     def __post_init__(self) -> None:
         for word in strangers(self.says, self.WORDS):

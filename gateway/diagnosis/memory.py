@@ -9,7 +9,7 @@ from gateway.diagnosis.watch import Rule, Watch
 
 TELLING = {
     *("on", "except_", "enabled", "severity", "owner", "says", "advice"),
-    *("gap", "folds", "folds_within", "escalate", "needs", "steps"),
+    *("proof", "gap", "folds", "folds_within", "escalate", "needs", "steps"),
 }  # keys that bear on who is told what, not on what is remembered
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from drivers.contract import KeyMistake, NoValue, Outcome, Seconds, Value
-from gateway.diagnosis.contract import AWAY, STATE, Phase, PointInfo, RuleKeys
+from gateway.diagnosis.contract import AWAY, LONGEST_PROOF, SHORTEST_PROOF, STATE, Phase, PointInfo, RuleKeys
 from gateway.diagnosis.watch import ANYTHING, NEVER, NOTHING, Rule, ToUnit, Verdict, Watch, matching
 from gateway.diagnosis.words import duration
 
@@ -36,6 +36,11 @@ class Keys(RuleKeys, frozen=True, kw_only=True):
         super().__post_init__()
         if self.lasting is not None:
             raise KeyMistake("lasting", "a second time to wait", "only after")
+
+    @property
+    def proven_after(self) -> float:
+        """See `RuleKeys.proven_after`: what had to be silent for so long must be heard for as long."""
+        return min(max(self.after or AFTER, SHORTEST_PROOF), LONGEST_PROOF) if self.proof is None else self.proof
 
 
 def fits(point: PointInfo) -> str | None:  # noqa: ARG001
