@@ -5,7 +5,8 @@ Promises
   something, in the same transaction as the moment, and at least once a minute.
 - Only rows that have changed are written, and of what is merely learnt no more than a card can bear (`BUDGET`): a hub that learns
   more than that in a minute saves it in turns. A rule that is calm and learns nothing begins anew; at the end everything is saved.
-- Data that cannot be read (damaged, or of another version) costs what had been learnt, not the start; the hub says so.
+- Data of an earlier release is brought into the form of this one (`migrations.py`). Data that cannot be read (damaged, or of a
+  later release) costs what had been learnt, not the start; the hub says so.
 
 The timeline of a machine that was restarted begins anew. Saved times are shifted so that the time it was off lies between them and
 now, as far as the wall clock can tell; where it cannot be trusted, the hub goes on as if it had not been off at all.
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from gateway.clock import Clock
+from gateway.migrations import migrated
 from gateway.store import Store
 
 FORMAT = 1
@@ -114,7 +116,7 @@ class SavedState:
             values = {part: msgspec.json.decode(value) for part, value in rows.items()}
             wall = datetime.fromisoformat(head["wall"]) if head["wall"] else None
             stamp = Stamp(head["timeline"], float(head["at"]), wall)
-            engine = _whole(values, stamp.at)
+            engine = migrated(_whole(values, stamp.at))
         except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"it is damaged ({error})") from error
         self._written = {part: hashlib.blake2b(value, digest_size=8).digest() for part, value in rows.items()}
@@ -155,6 +157,6 @@ def _whole(parts: Mapping[str, Any], at: float) -> dict[str, Any]:
         {"device": device, "points": points, "at": at if seen is None else seen, "history": None}
         for (device, points), seen in zip(parts["plans"], parts["seen"], strict=True)
     ]
-    rest = {part: parts[part] for part in ("voids", "telling")}
+    rest = {part: parts[part] for part in ("voids", "telling") if part in parts}
     service = {part.removeprefix(SERVICE): value for part, value in parts.items() if part.startswith(SERVICE)}
     return {"version": parts["engine"]["version"], "now": at, "rules": rules, "plans": plans, "service": service, **rest}

@@ -1,15 +1,28 @@
 """What the hub knows survives a restart: nothing opens twice, nothing open is forgotten, and little is written."""
 
+import asyncio
+import json
+import math
+import sys
+import tempfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from drivers.contract import Batch
+from gateway.agent import Hub
+from gateway.clock import VirtualClock
+from gateway.config import load
 from gateway.config.units import convert
 from gateway.diagnosis import load_kind
 from gateway.diagnosis.contract import PointInfo, Quantity
-from gateway.diagnosis.engine import Engine
-from gateway.saved_state import BUDGET, SavedState, Stamp
+from gateway.diagnosis.engine import VERSION, Engine
+from gateway.migrations import STEPS
+from gateway.saved_state import BUDGET, WATCH, SavedState, Stamp
 from gateway.store import Store
 
 WALL = datetime(2026, 1, 1, tzinfo=UTC)
@@ -153,3 +166,177 @@ def test_a_save_whose_transaction_failed_is_made_good_by_the_next(store):
     saved.distrust()
     assert saved.save(state, stamp(3.0)) > 0
     assert SavedState(store).load().engine["rules"]
+
+
+# ---------------------------------------------------------------- of an earlier release
+
+SAVED = sorted(Path(__file__).with_name("saved").glob("*.json"))
+DAY, STEP = 86_400.0, 600.0
+LIVED = 20 * DAY
+VARIED = [PointInfo(f"d/{name}", "d", name, "°C", name, "d") for name in ("a", "b", "c")]
+KINDS = {
+    "warm": ("threshold", {"on": ("d/a",), "above": Quantity(10.0, "°C"), "severity": "critical"}),
+    "slow": ("threshold", {"on": ("d/b",), "above": Quantity(3.0, "°C"), "lasting": DAY}),
+    "ahead": ("trend", {"on": ("d/c",), "above": Quantity(60.0, "°C")}),
+    "stuck": ("stuck", {"on": ("d/b",), "lasting": 3600.0}),
+    "quiet": ("silent", {"on": ("d/*",), "after": 1800.0}),
+    "odd": ("anomaly", {"on": ("d/b",)}),
+    # The first release knew no more.
+    "fast": ("rate", {"on": ("d/b",), "rises": Quantity(9.0, "°C"), "within": 3600.0}),
+    "drifts": ("drift", {"on": ("d/b",)}),
+    "used": ("usage", {"on": ("d/b",), "hours": 1e9}),
+    "rests": ("baseline", {"on": ("d/b",), "rest": Quantity(9.0, "°C")}),
+    "starts": ("cycling", {"on": ("d/a",), "starts": 100, "on_above": Quantity(10.0, "°C")}),
+    "since": ("change", {"on": ("d/b",), "event": ("visit",), "better": "lower"}),
+}
+
+
+def varied(at):
+    """An engine with a rule of many kinds."""
+    rules = {name: load_kind(kind).Keys(kind=kind, **keys) for name, (kind, keys) in KINDS.items()}
+    return Engine(rules, VARIED, convert, at)
+
+
+def lived():
+    """What `tests/saved` holds for each version: run this file with its version to make the one of this."""
+    one, steps = varied(0.0), round(LIVED / STEP)
+    for step in range(1, steps + 1):
+        a = 20.0 if step == 7 or step > steps - 5 else 5.0
+        b = 2.0 + math.sin(step * STEP / DAY * math.tau) + step * 37 % 10 / 50 + (2.0 if step > steps - 10 else 0.0)
+        c = step * STEP / DAY * 1.5 + step * 17 % 10 / 50
+        one.feed(Batch("d", step * STEP, ("a", "b", "c"), (a, round(b, 2), round(c, 2))))
+    return one
+
+
+def put_down(store, file):
+    """The rows as a hub of that release had them on its disk."""
+    SavedState(store)
+    with store.transaction():
+        for part, value in json.loads(file.read_text()).items():
+            store.execute("INSERT INTO saved VALUES (?, ?)", (part, json.dumps(value).encode()))
+
+
+def test_there_is_a_state_of_each_version():
+    assert [int(file.stem) for file in SAVED] == [*sorted(STEPS), VERSION] == list(range(1, VERSION + 1))
+
+
+@pytest.mark.parametrize("file", SAVED, ids=lambda file: file.stem)
+def test_a_hub_goes_on_with_what_an_earlier_release_has_saved(store, file):
+    """What is open is not opened again, and is closed under its own name."""
+    put_down(store, file)
+    saved = SavedState(store).load()
+    now = saved.stamp.at + 60.0
+    after = varied(now)
+    assert not after.restore(saved.engine, off=60.0)
+    entries = {part: entry for part, entry in json.loads(file.read_text()).items() if part.startswith(WATCH)}
+    was_open = {f"{WATCH}{one.rule_id} {one.point.id}" for one in after.open_episodes()}
+    assert was_open == {part for part, entry in entries.items() if entry.get("episode", {}).get("state") == "open"}
+    assert {"watch warm d/a", "watch ahead d/c"} <= was_open
+    told = [after.feed(Batch("d", now + at, ("a", "b", "c"), (value, 4.0, 30.0))) for at, value in ((600.0, 20.0), (1200.0, 5.0))]
+    steps = [(change.episode, change.phase.value, change.severity) for changes in told for change in changes]
+    assert [step for step in steps if step[0].startswith("warm")] == [("warm:d/a#2", "closed", "critical")]
+    assert not [step for step in steps if step[1] == "opened"]
+
+
+def test_what_this_release_saves_is_what_it_reads(store):
+    """Where this fails, something is remembered in another shape: raise VERSION, write the step, and keep the file as it is."""
+    put_down(store, SAVED[-1])
+    saved = SavedState(store).load()
+    after = varied(saved.stamp.at)
+    after.restore(saved.engine)
+    for one in (after, lived()):
+        assert shape(one.state(history=False)["rules"]) == shape(saved.engine["rules"])
+
+
+def shape(data):
+    """Plain data without its numbers and words."""
+    if isinstance(data, dict):
+        return {name: shape(value) for name, value in data.items()}
+    return [shape(value) for value in data] if isinstance(data, list | tuple) else None
+
+
+@pytest.mark.parametrize("version", [0, VERSION + 1, "2", None])
+def test_state_of_a_version_that_is_not_known_is_a_value_error(store, version):
+    put_down(store, SAVED[-1])
+    with store.transaction():
+        store.execute("UPDATE saved SET value = ? WHERE part = 'engine'", (json.dumps({"version": version}).encode(),))
+    with pytest.raises(ValueError, match="version"):
+        SavedState(store).load()
+
+
+HUB = """
+[hub]
+id = "hub-1"
+[bus.line]
+driver = "modbus-tcp"
+host = "127.0.0.1"
+[device.d]
+bus = "line"
+unit = 1
+points.a = { input = 0, unit = "°C" }
+points.b = { input = 1, unit = "°C" }
+points.c = { input = 2, unit = "°C" }
+"""
+
+
+@pytest.fixture(scope="module")
+def hub_config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "hub.toml"
+    path.write_text(HUB)
+    rules = {name: load_kind(kind).Keys(kind=kind, **keys) for name, (kind, keys) in KINDS.items()}
+    return replace(load(path), rules=rules)
+
+
+def starts(folder, config, part, content):
+    """Start a hub that has saved everything properly but for one row."""
+    with Store.open(folder / "canary.db") as store:
+        put_down(store, SAVED[-1])
+        with store.transaction():
+            store.execute("UPDATE saved SET value = ? WHERE part = ?", (content, part))
+
+        async def started():
+            return Hub(config, VirtualClock(), store)
+
+        return asyncio.run(started()).engine
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_whatever_lies_on_the_disk_the_hub_starts(tmp_path_factory, hub_config, data):
+    """Bytes that are others now, and lists that another program has left shorter."""
+    rows = json.loads(SAVED[-1].read_text())
+    part = data.draw(st.sampled_from(sorted(rows)), label="part")
+    lists = [found for found in lists_in(rows[part]) if found]
+    if lists and data.draw(st.booleans(), label="shorter"):
+        del data.draw(st.sampled_from(lists), label="list")[-1]
+    content = bytearray(json.dumps(rows[part]).encode())
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=3), label="bytes"):
+        content[place] = data.draw(st.integers(0, 255) | st.sampled_from(list(b'0123456789.-"[]{},')))
+    starts(tmp_path_factory.mktemp("hub"), hub_config, part, bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [
+        ("voids", b"10"),  # AttributeError
+        ("watch odd d/b", b'{"memory": {"pace": [600.0, 600.0, 0, 0, 0, 0, 0, []], "normal": [600.0]}}'),  # StopIteration
+        ("engine", b'{"version": 1e99}'),
+    ],
+)
+def test_state_that_is_sound_and_makes_no_sense_costs_what_was_learnt(tmp_path, hub_config, part, content):
+    assert starts(tmp_path, hub_config, "voids", b"{}").open_episodes()
+    (tmp_path / "canary.db").unlink()
+    assert not starts(tmp_path, hub_config, part, content).open_episodes()
+
+
+def lists_in(data):
+    """All lists in plain data, itself included."""
+    inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return [*([data] if isinstance(data, list) else []), *(found for each in inner for found in lists_in(each))]
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder, "canary.db")) as opened:
+        SavedState(opened).save(lived().state(history=False), stamp(LIVED + 1.0, WALL + timedelta(days=20)), all_of_it=True)
+        rows = opened.execute("SELECT part, value FROM saved ORDER BY part").fetchall()
+    sys.stdout.write("{\n" + ",\n".join(f"  {json.dumps(part)}: {value.decode()}" for part, value in rows) + "\n}\n")
