@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from drivers.contract import DeviceFault, NotTaken, NoValue, Outcome, Value
-from gateway.config.actions import Action, Cycle, Reopen, Reset, Run, Write
+from gateway.config.actions import Action, Cycle, Reopen, Reset, Run, Write, intent, shown
 from gateway.polling import Poller, to_the_end
 from gateway.program import refusal, run
 
@@ -58,22 +58,7 @@ class Rehearsal(msgspec.Struct, frozen=True):
 
 def rehearse(action: Action, pollers: Pollers) -> Rehearsal:
     """Say what would be done, and check what can be checked without doing anything. Touches no device."""
-    return Rehearsal(_intent(action), tuple(_obstacles(action, pollers)))
-
-
-def _intent(action: Action) -> str:
-    match action:
-        case Write():
-            return f"writes {_show(action.value)} to {action.device}/{action.point}"
-        case Cycle():
-            place = f"{action.device}/{action.point}"
-            return f"writes {_show(action.off)} to {place}, waits {action.off_for:g} s, and writes {_show(action.on)}"
-        case Reopen():
-            return f"closes bus {action.bus} and opens it again"
-        case Reset():
-            return f"resets the medium of bus {action.bus}, such as its adapter"
-        case Run():
-            return f"runs {' '.join(action.program)}, for {action.limit:g} s at most"
+    return Rehearsal(intent(action), tuple(_obstacles(action, pollers)))
 
 
 def _obstacles(action: Action, pollers: Pollers) -> list[str]:
@@ -230,17 +215,9 @@ def _found(fault: DeviceFault) -> Outcome | None:
 
 
 def _account(action: Write, before: Outcome | None, after: Outcome) -> str:
-    was = "" if before is None or isinstance(before, NoValue) else f", it was {_show(before)}"
-    return f"{action.device}/{action.point} was set to {_show(action.value)} and {_reading(after)}{was}"
+    was = "" if before is None or isinstance(before, NoValue) else f", it was {shown(before)}"
+    return f"{action.device}/{action.point} was set to {shown(action.value)} and {_reading(after)}{was}"
 
 
 def _reading(outcome: Outcome) -> str:
-    return f"cannot be read back ({outcome.reason})" if isinstance(outcome, NoValue) else f"reads {_show(outcome)}"
-
-
-def _show(value: Value | NoValue) -> str:
-    if isinstance(value, NoValue):
-        return f"no value ({value.reason})"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    return f"cannot be read back ({outcome.reason})" if isinstance(outcome, NoValue) else f"reads {shown(outcome)}"

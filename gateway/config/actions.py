@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from drivers.contract import BusSpec, Driver, KeyMistake, Keys, Seconds, Value
+from drivers.contract import BusSpec, Driver, KeyMistake, Keys, NoValue, Seconds, Value
 
 BUS = "bus."
 
@@ -129,6 +129,34 @@ def _check_place(key: str, place: str | tuple[str, ...]) -> None:
             raise KeyMistake(key, f'"{place}"', '"device/point"')
     elif not place.removeprefix(BUS) or not place.startswith(BUS):
         raise KeyMistake(key, f'"{place}"', '"bus.NAME"')
+
+
+# ---------------------------------------------------------------- in words
+
+
+def intent(action: Action) -> str:
+    """What it does: "writes on to relay/router"."""
+    match action:
+        case Write():
+            return f"writes {shown(action.value)} to {action.device}/{action.point}"
+        case Cycle():
+            place = f"{action.device}/{action.point}"
+            return f"writes {shown(action.off)} to {place}, waits {action.off_for:g} s, and writes {shown(action.on)}"
+        case Reopen():
+            return f"closes bus {action.bus} and opens it again"
+        case Reset():
+            return f"resets the medium of bus {action.bus}, such as its adapter"
+        case Run():
+            return f"runs {' '.join(action.program)}, for {action.limit:g} s at most"
+
+
+def shown(value: Value | NoValue) -> str:
+    """A value as it is written and read: "on", "21.5", "no value (void)"."""
+    if isinstance(value, NoValue):
+        return f"no value ({value.reason})"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 # ---------------------------------------------------------------- what only the whole config can tell
