@@ -22,7 +22,7 @@ from gateway import __version__, moments, views
 from gateway.clerk import Clerk
 from gateway.clock import Clock, SystemClock, wall_time, week_time
 from gateway.commands import Commands
-from gateway.config import ConfigError, load
+from gateway.config import ConfigError
 from gateway.config.model import Config
 from gateway.config.units import convert
 from gateway.control import Control
@@ -30,6 +30,7 @@ from gateway.diagnosis.causes import unknown
 from gateway.diagnosis.contract import Change
 from gateway.diagnosis.engine import Engine
 from gateway.downlink import Downlink
+from gateway.fetched import in_force
 from gateway.filing import Filing
 from gateway.health import LOOK, Health
 from gateway.hub_commands import HubCommands
@@ -40,6 +41,7 @@ from gateway.service.desk import Desk
 from gateway.service.facts import HubFacts
 from gateway.service.service import Service
 from gateway.store import Store
+from gateway.trial import Trial
 from gateway.uplink import Uplink
 from gateway.watchdog import Notifier, Pulse
 from gateway.wear import Wear
@@ -86,6 +88,8 @@ class Hub:
         self.pollers: dict[str, Poller] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._mail = asyncio.Event()  # there are moments for the uplink
+        self._swapping = asyncio.Lock()  # held while another config is put to work
+        self._is_over = False
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = float("inf")
 
@@ -115,6 +119,8 @@ class Hub:
         """In the order in which data flows, so that nothing is left between two places."""
         if "downlink" in self._tasks:
             await self._end("downlink")
+        async with self._swapping:
+            self._is_over = True
         for bus in list(self.pollers):
             await self._end(f"bus:{bus}")
         await self._end("health")
@@ -183,7 +189,7 @@ class Hub:
 
     async def _watch_health(self) -> None:
         """Read the hub's own parts as if it were a device."""
-        health = Health(self._clock, self._store.path.parent, self._is_online)
+        health = Health(self._clock, self._store.path.parent, self.is_online)
         while True:
             batch = health.look()
             if batch is not None:
@@ -191,7 +197,8 @@ class Hub:
             self.pulse.expect("health", self._clock.now() + LOOK)
             await asyncio.sleep(LOOK)
 
-    def _is_online(self) -> bool | None:
+    def is_online(self) -> bool | None:
+        """Whether the broker is reached; None where there is no uplink."""
         return self._uplink.online if "uplink" in self._tasks else None
 
     # ------------------------------------------------------------ from a batch to a moment
@@ -300,11 +307,15 @@ class Hub:
             "wear": worn._asdict() if worn else None,
         }
 
+    def hung(self) -> list[str]:
+        """Tasks that have not shown up for too long."""
+        return self.pulse.overdue(self._clock.now())
+
     async def _feed_watchdog(self, notifier: Notifier) -> None:
         """Say that the hub is alive, as long as every task keeps its promise to show up again."""
         hung: list[str] = []
         while True:
-            overdue = self.pulse.overdue(self._clock.now())
+            overdue = self.hung()
             if overdue and overdue != hung:
                 log.error("hangs", tasks=", ".join(overdue))
             elif not overdue:
@@ -325,7 +336,15 @@ class Hub:
     # ------------------------------------------------------------ another config
 
     async def reload(self, config: Config) -> None:
-        """Put a new config to work; only what it changes is restarted."""
+        """Put a new config to work; only what it changes is restarted. Once begun it comes to its end, whoever is cancelled."""
+        await asyncio.shield(self._tree.create_task(self._reload(config), name="reloading"))
+
+    async def _reload(self, config: Config) -> None:
+        async with self._swapping:
+            if not self._is_over:
+                await self._swap(config)
+
+    async def _swap(self, config: Config) -> None:
         if (config.hub.id, config.hub.state) != (self.config.hub.id, self.config.hub.state):
             log.error("config not reloaded, the old one stays in force", hint="a new [hub] id or state needs a restart")
             return
@@ -381,7 +400,7 @@ def _same_bus(old: Config, new: Config, name: str) -> bool:
 async def serve(path: Path) -> None:
     """Run the hub of a config file until SIGTERM or SIGINT. Raises ConfigError and StoreError when it cannot start."""
     clock = SystemClock()
-    config = load(path)
+    config = in_force(path)
     notifier = Notifier()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -389,6 +408,7 @@ async def serve(path: Path) -> None:
         if store.set_aside:
             log.error("the store was damaged", fault=store.set_aside)
         hub = Hub(config, clock, store)
+        Trial(hub, path).offer(hub.commands)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         reloading = asyncio.Event()
@@ -407,7 +427,7 @@ async def _reload_on(asked: asyncio.Event, hub: Hub, path: Path, notifier: Notif
         asked.clear()
         notifier.tell("RELOADING=1")
         try:
-            await hub.reload(await asyncio.to_thread(load, path))
+            await hub.reload(await asyncio.to_thread(in_force, path))
         except ConfigError as error:
             log.error("config not reloaded, the old one stays in force", mistakes=error)
         notifier.tell("READY=1", hub.status())

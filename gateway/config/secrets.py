@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.config.problems import Unfit, described, nearest, one_of, quoted
 
-_WAYS = ("credential", "file", "env")
+WAYS = ("credential", "file", "env")
 _LONGEST = 64 * 1024
 
 
@@ -73,9 +73,9 @@ def _parts(reference: Mapping[str, Any]) -> tuple[str, str]:
     """The way and the name of a reference."""
     expected = 'one of { credential = "name" }, { file = "/path" }, { env = "NAME" }'
     for key in reference:
-        if key not in _WAYS:
-            near = nearest(key, _WAYS)
-            raise Unfit(f"unknown key {quoted(key)}", "" if near else one_of(_WAYS), near and quoted(near), below=(key,))
+        if key not in WAYS:
+            near = nearest(key, WAYS)
+            raise Unfit(f"unknown key {quoted(key)}", "" if near else one_of(WAYS), near and quoted(near), below=(key,))
     if len(reference) != 1:
         raise Unfit(f"found {' and '.join(reference)}" if reference else "found an empty table", expected)
     ((way, name),) = reference.items()
