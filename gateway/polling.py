@@ -9,6 +9,7 @@ Promises
   is asked less and less often. Another bus notices nothing.
 - Whoever wants to act on a bus (write a point, open it again) takes its turn between two polls, one at a time, with a time limit:
   polls wait for at most one such act, and acts for at most one poll.
+- Devices may be asked faster for a while (`hurry`), such as during a visit.
 - How a device is doing is itself a point, `<device>/state`, so that rules can watch it. A bus has one too: `bus.<name>/state`.
 
 Nothing here knows what a reading means or where it goes: batches are handed to `deliver`, which returns at once.
@@ -17,7 +18,7 @@ Nothing here knows what a reading means or where it goes: batches are handed to 
 import asyncio
 import heapq
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from typing import Any, NamedTuple, TypeVar
@@ -158,15 +159,15 @@ class Poller:
         now = clock.now()
         self._turns = [_Turn(device, points, schedules[device], now) for device, points in bus.polled.items()]
         self._voices = {device: _Voice(device, schedules[device], now) for device in bus.heard}
-        for place, turn in enumerate(self._turns):
-            turn.phase = turn.every * (place * SLOTS // len(self._turns)) / SLOTS
+        self._spread(self._turns)
         self._order = count()  # breaks ties, so that devices due together keep their order
         self._queue = [(turn.due, next(self._order), turn) for turn in self._turns]
         self._parallel = max(1, min(bus.parallel, len(self._turns))) if self._turns else 1
         self.turn = asyncio.Semaphore(self._parallel)
         self.writable: Mapping[str, Collection[str]] = getattr(bus, "writable", {})
         self.resettable = hasattr(bus, "reset")
-        self._timeouts = {device: schedule.timeout for device, schedule in schedules.items()}
+        self._schedules = dict(schedules)
+        self._naps: set[asyncio.Future[bool]] = set()  # of those who wait for the next turn
         self._acting = asyncio.Lock()
         self._running = False
         self._reopened = False  # on purpose: whoever listened need not wait before it listens again
@@ -178,6 +179,25 @@ class Poller:
         """Each device's state; the empty text before anything is known."""
         devices: list[_Turn | _Voice] = [*self._turns, *self._voices.values()]
         return {device.name: device.state for device in devices}
+
+    @staticmethod
+    def _spread(turns: Sequence[_Turn]) -> None:
+        """Have turns that are due at once share the period from then on."""
+        for place, turn in enumerate(turns):
+            turn.phase = turn.every * (place * SLOTS // len(turns)) / SLOTS
+
+    def hurry(self, every: Mapping[str, float]) -> None:
+        """Ask these devices so often from now on (s), all others as their schedules say, and first those that this changes."""
+        wanted = {turn.name: every.get(turn.name, self._schedules[turn.name].every) for turn in self._turns}
+        changed = [turn for turn in self._turns if turn.every != wanted[turn.name]]
+        for turn in changed:
+            turn.every = wanted[turn.name]
+            turn.due = turn.due if turn.failures else min(turn.due, self._now())
+        self._spread(changed)
+        self._queue = [(turn.due, number, turn) for _, number, turn in self._queue]
+        heapq.heapify(self._queue)
+        for nap in self._naps:
+            _wake(nap, True)
 
     async def run(self) -> None:
         """Poll and listen until cancelled; then let go of the bus."""
@@ -216,7 +236,7 @@ class Poller:
         if point not in points:
             raise DeviceFault(f"{device}/{point} cannot be asked for", kind="misfit")
         async with self._between_polls():
-            values = await self._act(lambda: self.bus.read(device), self._timeouts[device], device)
+            values = await self._act(lambda: self.bus.read(device), self._schedules[device].timeout, device)
         return values[points.index(point)]  # type: ignore[no-any-return]
 
     async def write(self, device: str, point: str, value: Value) -> Outcome:
@@ -224,7 +244,7 @@ class Poller:
         if why := self.misfit(device, point, value):
             raise DeviceFault(f"{device}/{point}: {why}", kind="misfit")
         async with self._between_polls():
-            limit = 2 * self._timeouts[device]  # once to write, once to read back
+            limit = 2 * self._schedules[device].timeout  # once to write, once to read back
             return await self._act(lambda: self.bus.write(device, point, value), limit, device)  # type: ignore[no-any-return]
 
     async def reopen(self) -> None:
@@ -273,8 +293,9 @@ class Poller:
             _, _, turn = heapq.heappop(self._queue)
             wait = turn.due - self._now()
             self._pulse.expect(task, max(turn.due, self._now()) + OPENING + REOPEN + self._parallel * turn.timeout)
-            if wait > 0:
-                await asyncio.sleep(wait)
+            if wait > 0 and await self._nap(wait):
+                heapq.heappush(self._queue, (turn.due, next(self._order), turn))
+                continue
             async with self.turn:
                 began = self._now()
                 result = await self._ask(turn)
@@ -288,6 +309,18 @@ class Poller:
                 self._failed(turn, result)
             self._plan(turn, began)
             heapq.heappush(self._queue, (turn.due, next(self._order), turn))
+
+    async def _nap(self, seconds: float) -> bool:
+        """Sleep; whether it was cut short, because another turn may have come first."""
+        loop = asyncio.get_running_loop()
+        nap: asyncio.Future[bool] = loop.create_future()
+        timer = loop.call_later(seconds, _wake, nap, False)
+        self._naps.add(nap)
+        try:
+            return await nap
+        finally:
+            timer.cancel()
+            self._naps.discard(nap)
 
     async def _ask(self, turn: _Turn) -> tuple[Outcome, ...] | DeviceFault:
         """One question to one device, opening the bus first if need be."""
@@ -410,3 +443,8 @@ class Poller:
         if state != device.state:
             device.state = state
             self._deliver(Batch(device.name, self._now(), STATE, (state,)))
+
+
+def _wake(nap: asyncio.Future[bool], early: bool) -> None:
+    if not nap.done():
+        nap.set_result(early)

@@ -5,7 +5,7 @@ import json
 import random
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -19,6 +19,7 @@ from gateway.config.model import Config
 from gateway.config.units import convert, duration
 from gateway.diagnosis.contract import STATE
 from gateway.diagnosis.engine import Engine
+from gateway.hub_commands import HubCommands
 from gateway.service import asked
 from gateway.service.contract import Statement
 from gateway.service.desk import Desk
@@ -162,7 +163,8 @@ class Hub:
         self.clock = VirtualClock(start)
         self.desk = Desk(config, store, self.clock, lambda: moments.Hub(clock="synced", version="0"))
         self.commands = Commands()
-        asked.offer(self.commands, self)
+        asked.offer(self.commands, self, self.clock)
+        HubCommands(self, self.clock).offer(self.commands)
         self.moments: list[moments.Moment] = []
         self._begin()
 
@@ -194,7 +196,7 @@ class Hub:
             self.tell(self.service.tick(self.now()))
         self.clock.advance(max(0.0, at - self.now()))
 
-    def ask(self, words: Sequence[str]) -> Answer:
+    def do(self, words: Sequence[str]) -> Answer:
         """Somebody asks for something: see `question`. Raises CommandError."""
         name, fields = question([self._number(each) for each in words], self.commands)
         return asyncio.run(self.commands.read(name, fields, "person").perform())
@@ -207,14 +209,25 @@ class Hub:
     def tell(self, statements: Sequence[Statement]) -> None:
         """See `agent.Hub.tell`."""
         self.moments += map(self.desk.write, statements)
-
-    # ------------------------------------------------------------ what commands ask: see `asked.Hub`
+        for deed in self.service.deeds():
+            self.tell(self.service.take(self.engine.note(*deed)))
 
     def now(self) -> float:
         return self.clock.now()
 
+    # ------------------------------------------------------------ what commands ask: see `hub_commands.Hub`
+
     async def told(self, statements: Sequence[Statement]) -> None:
         self.tell(statements)
+
+    async def ask(self, question: Callable[[], Any]) -> Any:
+        return question()
+
+    def case_numbers(self) -> Mapping[str, str]:
+        return self.desk.numbers()
+
+    def look(self) -> None:
+        self.tell(self.service.take(self.engine.tick(self.now())))
 
 
 def live(config: Config, tale: Tale, folder: Path) -> list[moments.Moment]:
@@ -230,7 +243,7 @@ def live(config: Config, tale: Tale, folder: Path) -> list[moments.Moment]:
                 hub.feed(happening)
             else:
                 hub.wait_until(at)
-                hub.ask(happening.words)
+                hub.do(happening.words)
         return hub.moments
 
 

@@ -8,9 +8,12 @@ The commands themselves are beside the parts that carry them out; each part's me
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
-from gateway.commands import Answer, Command, Commands
+from gateway.clock import Clock
+from gateway.commands import Answer, Command, Commands, Effect
+from gateway.service import visits
 from gateway.service.contract import Statement
 from gateway.service.service import Service
 
@@ -22,9 +25,6 @@ class Hub(Protocol):
     def service(self) -> Service:
         """The present one: a reload puts another in its place."""
 
-    def now(self) -> float:
-        """Seconds of the hub's timeline."""
-
     async def told(self, statements: Sequence[Statement]) -> None:
         """Tell these, and return when they, and what the service remembers, are stored. Raises StoreError."""
 
@@ -33,15 +33,22 @@ Carry = Callable[[Any, float], tuple[Answer, Iterable[Statement]]]
 """From a command and the time to its answer and to what is to be said of it. Raises CommandError; then nothing has changed."""
 
 
-def offer(commands: Commands, hub: Hub) -> None:
+def offer(commands: Commands, hub: Hub, clock: Clock) -> None:
     """Add the commands of the service."""
+    add, by = commands.add, partial(_by, hub, clock)
+    add("visit-start", visits.Start, by("visits", lambda service: service.visits.start), Effect.ONCE)
+    add("visit-note", visits.Note, by("visits", lambda service: service.visits.note), Effect.ONCE)
+    add("visit-found", visits.Found, by("visits", lambda service: service.visits.found), Effect.ONCE)
+    add("visit-replaced", visits.Replaced, by("visits", lambda service: service.visits.replaced), Effect.ONCE)
+    add("visit-serviced", visits.Serviced, by("visits", lambda service: service.visits.serviced), Effect.REPEATABLE)
+    add("visit-end", visits.End, by("visits", lambda service: service.visits.end), Effect.ONCE)
 
 
-def _by(hub: Hub, part: str, carry: Callable[[Service], Carry]) -> Callable[[Command], Awaitable[Answer]]:
+def _by(hub: Hub, clock: Clock, part: str, carry: Callable[[Service], Carry]) -> Callable[[Command], Awaitable[Answer]]:
     """The handler of a command that a part carries out."""
 
     async def handle(command: Command) -> Answer:
-        answer, said = carry(hub.service)(command, hub.now())
+        answer, said = carry(hub.service)(command, clock.now())
         await hub.told(hub.service.say(part, said))
         return answer
 

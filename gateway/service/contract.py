@@ -8,9 +8,9 @@ the `casebook`. All of it is driven by statements, by deadlines and by a passed-
 the world leaves as an order (`remedies.py`) and comes back as its result.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -33,17 +33,45 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
     says: str = ""
 
 
+class Deed(NamedTuple):
+    """What somebody did to a device, for the diagnosis to know of: "visit", "service", "replaced"; see `Engine.note`."""
+
+    event: str
+    device: str
+    at: float
+
+
+@runtime_checkable
+class Unwritten(Protocol):
+    """A field of a moment that only the desk can write, because it has times of the hub's timeline or the numbers of cases."""
+
+    def written(self, utc: Callable[[float], datetime], number: Callable[[str], str]) -> Any:
+        """Itself as `moments.Account` has it; `number` gives the number of the case of a key."""
+
+
+class Numbered(NamedTuple):
+    """The number of a case, by its key."""
+
+    key: str
+
+    def written(self, utc: Callable[[float], datetime], number: Callable[[str], str]) -> str:  # noqa: ARG002
+        """See `Unwritten.written`."""
+        return number(self.key)
+
+
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is to be told: a step of a case, with what the service has to add to it.
 
     `change.episode` is the key of the case, on which its number hangs. `adds` are fields of `moments.Account` by name, such as
-    `handed_over`. `once` is for what has no life beyond this one moment, such as an insight that is told and done with.
+    `handed_over`, or `Unwritten`. `device` is what is told of the device, where the config is not the last word. `once` is for
+    what has no life beyond this one moment, such as an insight that is told and done with.
     """
 
     change: Change
     owner: moments.Owner | None = None  # None: whoever covers what is at fault
     tried: tuple[Try, ...] = ()
     adds: Mapping[str, Any] = {}
+    device: moments.Device | None = None
     once: bool = False
 
 
