@@ -43,6 +43,7 @@ REOPEN = 60.0  # s at most between two attempts to open a bus
 JITTER = 0.1  # share of a pause that is left to chance, so that devices that fell silent together do not come back together
 OPENING = 10.0  # s that opening a bus may take
 SLOTS = 8  # parts of a period over which the devices of a bus are spread: bursts save CPU, spreading saves jitter
+NOTICING = 1.0  # s after which whoever listened has noticed that the bus was closed
 RESETTING = 30.0  # s that putting a medium right may take
 MISSED = 3.0  # a device that speaks by itself is mute when it has been quiet for so many of its periods
 
@@ -170,7 +171,7 @@ class Poller:
         self._naps: set[asyncio.Future[bool]] = set()  # of those who wait for the next turn
         self._acting = asyncio.Lock()
         self._running = False
-        self._reopened = False  # on purpose: whoever listened need not wait before it listens again
+        self._reopened = -NOTICING  # when it was, on purpose: whoever listened need not wait before it listens again
         self._opening = asyncio.Lock()
         self._attempts = 0  # to open the bus, in vain, in a row
         self._state = ""
@@ -250,12 +251,9 @@ class Poller:
     async def reopen(self) -> None:
         """Let go of the bus and open it again, while nobody uses it."""
         async with self._between_polls(alone=True):
-            self._reopened = bool(self._voices)
-            try:
-                await self.bus.close()
-                await self._act(None, OPENING, f"bus.{self.name}")
-            finally:
-                self._reopened = False
+            await self._close()
+            self._reopened = self._now()
+            await self._act(None, OPENING, f"bus.{self.name}")
 
     async def reset(self) -> None:
         """See `ResettableBus.reset`; nobody uses the bus meanwhile."""
@@ -275,7 +273,7 @@ class Poller:
                 yield
             finally:
                 if not self._running:
-                    await self.bus.close()
+                    await self._close()
 
     async def _act(self, act: Callable[[], Awaitable[Any]] | None, limit: float, who: str) -> Any:
         """Open the bus where it is not open, then do this."""
@@ -285,6 +283,9 @@ class Poller:
         if isinstance(result, DeviceFault):
             raise result
         return result
+
+    async def _close(self) -> None:
+        await self._guard(self.bus.close(), OPENING, f"bus.{self.name}")  # it never raises, where its driver is as it should be
 
     # ------------------------------------------------------------ devices that are asked
 
@@ -392,8 +393,8 @@ class Poller:
     async def _listen(self) -> None:
         while True:
             fault = await self._guard(self.bus.listen(self._hear), None, f"bus.{self.name}")
-            if self._reopened:
-                self._reopened = False
+            if self._now() - self._reopened < NOTICING:
+                self._reopened = -NOTICING
                 continue
             await self._lose_bus(fault or DeviceFault("listening ended", kind="gone", layer="bus"))
 
