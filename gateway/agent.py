@@ -264,7 +264,7 @@ class Hub:
                 return []
             shift, off = saved.stamp.until(Stamp.now(self._clock))
             changes = self.engine.restore(saved.engine, shift=shift, off=off)
-            told = self.service.recall(saved.engine["service"], shift, self._clock.now())
+            told = self.service.recall(saved.engine["service"], shift, self._clock.now(), off)
         except Exception as error:  # noqa: BLE001  (what lies on a disk may be anything, and must not keep the hub from its work)
             log.error("what was learnt is lost", fault=f"the saved state cannot be read: {str(error) or repr(error)}")
             self.engine = self._engine(self.config)

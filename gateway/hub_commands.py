@@ -3,6 +3,7 @@
     state                      vital figures, what is open, what is withheld, what is muted
     evidence    case           what the hub remembers of the point of a case: finer, and further back, than a moment has room for
     acknowledge case           that somebody knows of it
+    hand-over   case           another owner is to put it right
     mute, unmute               a rule, device, bus or point, until a time
 
 What is private stays so: of a point whose course or texts do not leave the hub in full, nothing finer than its moments does.
@@ -20,11 +21,12 @@ from gateway.clock import Clock
 from gateway.commands import Answer, Command, CommandError, Commands, Effect
 from gateway.config.model import Config
 from gateway.config.privacy import Grain
-from gateway.config.problems import nearest, quoted
+from gateway.config.problems import nearest, one_of, quoted
 from gateway.diagnosis.engine import Engine
 from gateway.outbox import Outbox
 from gateway.service.casebook import Case
 from gateway.service.contract import Statement
+from gateway.service.owners import DESK
 from gateway.service.service import Service
 
 LISTED = 100  # cases, devices and the like that a state names; what is more is counted
@@ -57,6 +59,17 @@ class Acknowledge(Command, frozen=True, kw_only=True):
     case: CaseNumber
     who: Annotated[str, Meta(min_length=1, max_length=100, description="Who knows of it.", examples=["An, CoolCare"])]
     note: Annotated[str, Meta(max_length=500, description="What they have to say of it.")] = ""
+
+
+class HandOver(Command, frozen=True, kw_only=True):
+    """Give a case to another owner; its number stays, and the hand-over is told."""
+
+    case: CaseNumber
+    to: Annotated[
+        str, Meta(min_length=1, max_length=100, description="Name of an `[owner.NAME]`, or `desk`.", examples=["installer"])
+    ]
+    because: Annotated[str, Meta(min_length=1, max_length=300, description="Why.", examples=["They mounted it last week."])]
+    by: Annotated[str, Meta(max_length=100, description="Who decided it.", examples=["An, CoolCare"])] = ""
 
 
 class Mute(Command, frozen=True, kw_only=True):
@@ -127,6 +140,7 @@ class HubCommands:
         commands.add("state", State, self.state, Effect.NONE)
         commands.add("evidence", EvidenceOf, self.evidence, Effect.NONE)
         commands.add("acknowledge", Acknowledge, self.acknowledge, Effect.REPEATABLE)
+        commands.add("hand-over", HandOver, self.hand_over, Effect.REPEATABLE)
         commands.add("mute", Mute, self.mute, Effect.REPEATABLE)
         commands.add("unmute", Unmute, self.unmute, Effect.REPEATABLE)
 
@@ -207,6 +221,20 @@ class HubCommands:
         case.acknowledged = f"{command.who}: {command.note}" if command.note else command.who
         await self._hub.told(())
         return {"case": command.case, "acknowledged": case.acknowledged}
+
+    async def hand_over(self, command: HandOver) -> Answer:
+        """See `HandOver`."""
+        case = await self._find(command.case)
+        service = self._hub.service
+        try:
+            steps = service.casework.hand_over(case, command.to, command.because, self._clock.now(), command.by or "the desk")
+        except LookupError:
+            known = [*self._hub.config.owners, DESK]
+            near = nearest(command.to, known)
+            found, expected = f"no owner is called {quoted(command.to)}", "" if near else one_of(known)
+            raise CommandError("not-found", found, field="to", expected=expected, suggestion=near and quoted(near)) from None
+        await self._hub.told(service.say("cases", steps))
+        return {"case": command.case, "owner": case.owner.id}
 
     async def mute(self, command: Mute) -> Answer:
         """See `Mute`."""

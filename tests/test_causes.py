@@ -78,6 +78,47 @@ def test_what_had_been_told_before_its_cause_keeps_its_case_and_is_handed_over()
     assert (closed.phase.value, closed.caused_by) == ("closed", bus.episode)
 
 
+SLOW_BUS = RULES | {
+    "device-silent": rule("silent", "f1/state", after=8.0),
+    "bus-down": rule("silent", "bus.*/state", after=100.0),
+}
+
+
+def alone() -> House:
+    """One device on the bus, and one beside it."""
+    return House({"plant": ["f1"], "cellar": ["g1"]}, rules=SLOW_BUS).run(20)
+
+
+def test_what_does_not_follow_its_cause_is_handed_back() -> None:
+    """The bus works again, and after the time that it has for that the device is still silent: so it was the device after all."""
+    house = alone().fail("bus.plant", "f1").run(150).mend("bus.plant").run(GRACE - 5)
+    assert house.said()[-1] == ("bus.plant/state", "closed")
+    first, back = house.told[0], house.run(10).told[-1]
+    assert (back.episode, back.phase.value, back.caused_by) == (first.episode, "handed_over", "")
+    assert back.because == "bus plant works again, and this has not followed for 1 min"
+    assert back.fault is not None
+    assert (back.fault.layer, back.fault.where) == ("device", "f1")
+    assert back.fault.because == f"{back.because}; the other device on the hub answers: the device, not the line"
+    assert house.run(300).told[-1] is back
+    assert house.mend("f1").run(20).said()[-1] == ("f1/state", "closed")
+
+
+def test_what_fails_again_in_the_time_to_follow_keeps_what_it_explains() -> None:
+    house = alone().fail("bus.plant", "f1").run(150).mend("bus.plant").run(GRACE / 2)
+    house.fail("bus.plant").run(300)
+    assert [phase for point, phase in house.said() if point == "f1/state"] == ["opened", "handed_over"]
+
+
+def test_a_restart_in_the_time_to_follow_changes_nothing() -> None:
+    def told(restarts: int) -> list[tuple[str, str]]:
+        house = alone().fail("bus.plant", "f1").run(150).mend("bus.plant").run(GRACE / 2)
+        for _ in range(restarts):
+            house.restart()
+        return house.run(2 * GRACE).said()
+
+    assert told(0) == told(1) == told(2)
+
+
 def test_what_was_dead_long_before_is_not_laid_to_the_cause() -> None:
     house = plant().fail("f1").run(300).fail("bus.plant").run(100)
     assert house.said() == [("f1/state", "opened"), ("bus.plant/state", "opened")]

@@ -12,6 +12,7 @@ from gateway.diagnosis.contract import Fault, Phase, PointInfo, RuleKeys
 from gateway.outbox import Outbox
 from gateway.service import desk
 from gateway.service.case import STRIDE, Cases, spoken
+from gateway.service.owners import owner
 from gateway.store import Store
 
 from moments_of import change
@@ -146,18 +147,18 @@ def test_a_moment_tells_the_device_the_desk_and_the_hub_as_the_config_has_them(s
     ],
 )
 def test_the_owner_is_who_covers_the_narrowest_layer_and_else_the_desk(owners, expected, because):
-    who = desk.owner(config(**owners), change())
+    who = owner(config(**owners), change())
     assert (who.id, who.because) == (expected, because)
     assert who.name == (expected.title() if owners and expected != "desk" else "CoolCare")
 
 
 def test_a_rule_that_names_an_owner_wins():
     rule = RuleKeys(kind="threshold", on=("a/b",), owner="installer")
-    who = desk.owner(config(installer=(), near=("device.freezer-1",)), change(rule=rule))
+    who = owner(config(installer=(), near=("device.freezer-1",)), change(rule=rule))
     assert (who.id, who.contact) == ("installer", "mailto:installer@example.com")
     assert who.because == 'the rule "freezer-warm" names them'
     named_desk = RuleKeys(kind="threshold", on=("a/b",), owner="desk")
-    who = desk.owner(config(near=("device.freezer-1",)), change(rule=named_desk))
+    who = owner(config(near=("device.freezer-1",)), change(rule=named_desk))
     assert (who.id, who.name) == ("desk", "CoolCare")
 
 
@@ -189,14 +190,14 @@ def fault(layer: str, where: str) -> Fault:
 def test_the_owner_follows_the_layer_at_fault(where, expected, because):
     """The maker of a device is not called for the line that it hangs on, nor the installer for the network."""
     owners = {"maker": ("maker.Arctic",), "wires": ("bus.plant", "hub"), "carrier": ("hub.uplink",)}
-    who = desk.owner(config(**owners), change(fault=where))
+    who = owner(config(**owners), change(fault=where))
     assert (who.id, who.because) == (expected, because)
 
 
 def test_the_network_falls_to_its_operator_where_nobody_covers_it():
     plain = config(carrier=())
     carrier = msgspec.structs.replace(plain.owners["carrier"], role="network")
-    who = desk.owner(msgspec.structs.replace(plain, owners={"carrier": carrier}), change(fault=fault("network", "hub.uplink")))
+    who = owner(msgspec.structs.replace(plain, owners={"carrier": carrier}), change(fault=fault("network", "hub.uplink")))
     assert (who.id, who.because) == ("carrier", "for a reason; their role is network")
 
 

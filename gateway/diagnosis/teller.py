@@ -4,7 +4,8 @@ Promises
 - Every opening that a rule sees is told, attached to the episode that explains it and counted there, counted in the unstable
   episode that it is part of, or recorded while it is muted and told or counted when that is over. None is lost.
 - Whoever is told that an episode opened is told once that it closed.
-- While a cause is open, nothing is told of what it explains. What had been told already keeps its case and is handed over to it.
+- While a cause is open, nothing is told of what it explains. What had been told already keeps its case and is handed over to it,
+  and handed back if it lives on when that is over.
 - The order in which a cause and its effects are noticed does not matter, as long as both come within the settling time.
 
 An opening that something could explain waits for that time (`Surroundings.settle`), longer while a cause may be on its way.
@@ -27,6 +28,7 @@ from gateway.diagnosis.words import duration, listed
 
 PATIENCE = 5  # settling times at most, while a cause may be on its way
 ENDS = (Phase.CLOSED, Phase.WITHDRAWN)
+LONG_OPEN = "it has been open for "  # begins the reason of what is told once more only because of that
 FOLLOW = 2.0  # of its own periods that a device has to follow its cause, where that is longer than `grace`
 
 
@@ -112,6 +114,7 @@ class Teller:
     def _opened(self, telling: Telling, change: Change) -> None:
         if telling.stage is Stage.TOLD:  # its end has not been told
             telling.again(change.at)
+            self._await(telling, change.at)
             return
         telling.begin(change)
         self._present(telling, change, change.at)
@@ -276,6 +279,8 @@ class Teller:
             waits = telling.stage is Stage.SETTLING or (telling.stage is Stage.ATTACHED and telling.due < NEVER)
             if waits and telling.is_open and (found := self._cause(telling)) is not None:
                 self._attach(telling, found)
+            elif telling.stage is Stage.TOLD and telling.is_open and telling.caused_by and telling.cause == cause.key:
+                telling.due, telling.caused_by = NEVER, cause.episode  # it fails again before this could be handed back
 
     def _hand_over_to(self, cause: Cause, node: str, at: float) -> None:
         """A cause is told: what has been told already, and began with it rather than long before, is handed over to it."""
@@ -305,13 +310,41 @@ class Teller:
         wrong = self._failing.get(node, {})
         if wrong.pop(cause.key, None) is not None:
             for telling in self._effects(cause):
-                if telling.stage is Stage.ATTACHED:
+                if telling.stage is Stage.ATTACHED or telling.caused_by:
                     telling.due = at + self._patience(telling)
                     self._arm(telling)
+            for group in self._groups.values():
+                if group.told and group.caused_by == cause.episode and group.due == NEVER:
+                    group.due = at + max(map(self._patience, self._effects(group)), default=self._grace)
+                    self._arm(group)
         if not wrong:
             self._failing.pop(node, None)
         if isinstance(cause, Telling):
             self._follows(cause, at)
+
+    def _await(self, telling: Telling, at: float) -> None:
+        """What had been handed over to a cause that is over by now has a while to follow it."""
+        if telling.is_open and telling.caused_by and not any(telling.cause in wrong for wrong in self._failing.values()):
+            telling.due = at + self._patience(telling)
+
+    def _hand_back(self, telling: Telling, at: float) -> None:
+        """Its cause has been over for a while, and it lives on: it has another one, or is a matter of its own."""
+        if any(map(self._facts.is_suspect, self._explaining(telling))):  # it may be about to fail again
+            telling.due = at + self._patience(telling)
+            return
+        telling.due = NEVER
+        before = self._by_key.get(telling.cause)
+        telling.cause = telling.caused_by = ""
+        if (cause := self._cause(telling)) is not None:
+            self._hand_over(telling, cause, self._tree.info(_of(cause)), at)
+            return
+        label = self._tree.info(_of(before)).device_label if before else "What explained this"
+        change = replace(self._facts.compose(telling.watch, at), phase=Phase.HANDED_OVER, forecast=None, evidence=None)
+        point = telling.watch.about
+        alone = self._alone(telling, at) or self._fault(point) or Fault("device", point.device, "")
+        because = f"{label} works again, and this has not followed for {duration(self._patience(telling))}"
+        fault = alone._replace(because=f"{because}; {alone.because}" if alone.because else because)
+        self._tell(telling, replace(change, says=f"{label} does not explain this: {change.says}", because=because), fault)
 
     def _effects(self, cause: Cause) -> list[Telling]:
         """What a cause explains and is still open."""
@@ -367,6 +400,8 @@ class Teller:
     def _telling_due(self, telling: Telling, at: float) -> None:
         if telling.raise_at <= at:
             self._raise(telling, at)
+        elif telling.stage is Stage.TOLD and telling.is_open:
+            self._hand_back(telling, at)
         elif telling.stage is Stage.TOLD:
             self._close(telling)
         elif telling.stage is Stage.SETTLING:
@@ -433,7 +468,7 @@ class Teller:
         if SEVERER[change.severity] == change.severity:
             return
         telling.is_raised = True
-        because = f"it has been open for {duration(telling.watch.rule.keys.escalate or 0.0)}; {change.because}"
+        because = f"{LONG_OPEN}{duration(telling.watch.rule.keys.escalate or 0.0)}; {change.because}"
         self._tell(telling, replace(change, phase=Phase.WORSENED, because=because))
 
     # ------------------------------------------------------------ muting
@@ -532,8 +567,15 @@ class Teller:
         for telling in self._tellings.values():
             if telling.stage is Stage.ATTACHED and telling.due == NEVER and telling.cause not in failing:
                 telling.due = now + self._patience(telling)
+            elif telling.stage is Stage.TOLD and telling.due == NEVER:
+                self._await(telling, now)
         for subject in self._by_key.values():
             self._arm(subject)
+
+
+def _of(cause: Cause) -> str:
+    """The node that a cause is about."""
+    return cause.node if isinstance(cause, Together) else cause.watch.about.id
 
 
 def abandoned(rule_id: str, rule_kind: str, kept: Mapping[str, Any] | None, shift: float, now: float) -> Iterator[Change]:

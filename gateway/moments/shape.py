@@ -64,12 +64,17 @@ class Evidence(Wire, frozen=True, kw_only=True):
 
 
 class Owner(Wire, frozen=True, kw_only=True):
-    """Who puts it right, and the reason why it is them, in words."""
+    """Who puts it right, and the reason why it is them, in words.
+
+    reachable: when they can be reached, by the hours in the hub's config: the time of the moment itself where that is now, else a
+    later one; absent where nobody knows.
+    """
 
     id: str
     name: str = ""
     contact: str = ""
     because: str
+    reachable: Annotated[datetime, Meta(tz=True)] | None = None
 
 
 class Desk(Wire, frozen=True, kw_only=True):

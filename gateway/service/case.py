@@ -47,9 +47,9 @@ class Cases:
             return number
 
     def explained(self, episode: str, cause: str) -> str:
-        """The case number of what explains an episode; empty where that is not known any more."""
+        """The case number of what explains an episode, also when that has ended since; empty where it was never told."""
         with self._store.transaction():
-            for sql, key in (("SELECT number FROM cause_of WHERE episode = ?", episode), (KNOWN, cause)):
+            for sql, key in ((KNOWN, cause), ("SELECT number FROM cause_of WHERE episode = ?", episode)):
                 known = self._store.execute(sql, (key,)).fetchone()
                 if known:
                     self._store.execute("INSERT OR REPLACE INTO cause_of VALUES (?, ?)", (episode, known[0]))

@@ -1,20 +1,24 @@
 """The desk: from a step of an episode to the moment about it, with its case number and its owner.
 
-The customer hears from one contact, the desk, whoever has to put things right. Who that is, and why, is said in words with every
-moment: the rule names them; or they cover what is at fault (the device, its model, its maker or its bus; the bus alone where the
-line is at fault and not the device; a part of the hub), or are the operator of the network that is; or the desk takes it.
+The customer hears from one contact, the desk, whoever has to put things right. Who that is, why, and when they can be reached is
+said with every moment (`owners.py`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Mapping
+from datetime import UTC
 from typing import Any
+from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
 
 from gateway import moments
 from gateway.clock import Clock
 from gateway.config.model import Config, DeviceConfig
-from gateway.diagnosis.contract import HUB, Change, Fault, Phase
+from gateway.config.office_hours import reachable
+from gateway.diagnosis.contract import Change, Phase
+from gateway.service import owners
 from gateway.service.case import Cases
-from gateway.service.contract import Statement
+from gateway.service.contract import Statement, Unwritten
 from gateway.store import Store
 
 LAST = {Phase.CLOSED, Phase.WITHDRAWN}
@@ -33,22 +37,33 @@ class Desk:
 
     def write(self, statement: Statement) -> moments.Moment:
         """The moment that says a statement; see `moment`."""
-        adds = dict(statement.adds)
+        adds = {
+            name: value.written(self._clock.utc, self._cases.of) if isinstance(value, Unwritten) else value
+            for name, value in statement.adds.items()
+        }
         if statement.tried:
             adds["tried"] = tuple(
                 moments.Tried(what=one.what, at=self._clock.utc(one.at).replace(microsecond=0), result=one.result, says=one.says)
                 for one in statement.tried
             )
-        return self.moment(statement.change, statement.owner, adds, once=statement.once)
+        return self.moment(statement.change, statement.owner, adds, statement.device, once=statement.once)
 
     def numbers(self) -> dict[str, str]:
         """From the key of each open case to its number."""
         return self._cases.numbers()
 
     def moment(
-        self, change: Change, held_by: moments.Owner | None = None, adds: Mapping[str, Any] = {}, *, once: bool = False
+        self,
+        change: Change,
+        held_by: moments.Owner | None = None,
+        adds: Mapping[str, Any] = {},
+        now_there: moments.Device | None = None,
+        *,
+        once: bool = False,
     ) -> moments.Moment:
         """The moment about this change; `held_by` owns its case, where that is settled, `adds` is what the service has to add.
+
+        `now_there` is the device, where the config is not the last word on it.
 
         Belongs in one transaction with the `Outbox.put` of the moment, so that an episode never loses its number before its last
         moment is stored: `with store.transaction(): outbox.put(*map(desk.moment, changes))`.
@@ -64,13 +79,21 @@ class Desk:
             hub_id=self._config.hub.id,
             hub=self._hub(),
             case=case,
-            owner=held_by or owner(self._config, change),
+            owner=self._reachable(held_by or owners.owner(self._config, change), change.at),
             desk=moments.Desk(name=self._config.desk.name, contact=self._config.desk.contact),
-            device=record(device) if device else None,
+            device=now_there or (record(device) if device else None),
             utc=self._clock.utc,
             caused_by=caused_by,
             adds=adds,
         )
+
+    def _reachable(self, owner: moments.Owner, at: float) -> moments.Owner:
+        """An owner with when they can be reached, as seen from a time."""
+        keys = self._config.owners.get(owner.id)
+        if keys is None or not keys.hours or not self._clock.synced():
+            return owner
+        when = reachable(keys.hours, self._clock.utc(at).astimezone(ZoneInfo(self._config.hub.time_zone)))
+        return replace(owner, reachable=when and when.astimezone(UTC).replace(microsecond=0))
 
 
 def record(device: DeviceConfig) -> moments.Device:
@@ -86,48 +109,3 @@ def record(device: DeviceConfig) -> moments.Device:
         installed=common.installed,
         warranty_until=common.warranty_until,
     )
-
-
-def owner(config: Config, change: Change) -> moments.Owner:
-    """Who puts it right, and why."""
-    named = change.rule.owner
-    if named in config.owners:
-        return _owner(config, named, f'the rule "{change.rule_id}" names them')
-    if named == "desk":
-        return _desk(config, f'the rule "{change.rule_id}" names the desk')
-    fault = change.fault or Fault("device", change.point.device, "")
-    why = f"{fault.because}; " if fault.because else ""
-    for what in _layers(config, fault.where):
-        for name, keys in config.owners.items():
-            for pattern in keys.covers:
-                if fnmatchcase(what.casefold(), pattern.casefold()):
-                    return _owner(config, name, f'{why}they cover "{pattern}", and this is {what}')
-    for name, keys in config.owners.items():
-        if keys.role == fault.layer:  # the network operator, the energy supplier
-            return _owner(config, name, f"{why}their role is {keys.role}")
-    return _desk(config, f"{why}nobody covers {fault.where}")
-
-
-def _desk(config: Config, because: str) -> moments.Owner:
-    return moments.Owner(id="desk", name=config.desk.name, contact=config.desk.contact, because=because)
-
-
-def _owner(config: Config, name: str, because: str) -> moments.Owner:
-    keys = config.owners[name]
-    return moments.Owner(id=name, name=keys.name, contact=keys.contact, because=because)
-
-
-def _layers(config: Config, device: str) -> Iterator[str]:
-    """What a fault may be laid to, in the words of `covers`, the narrowest first; "bus.NAME" and "hub.PART" are such words."""
-    known = config.devices.get(device)
-    if known is None:
-        yield device
-        if device.startswith(f"{HUB}."):
-            yield HUB
-        return
-    yield f"device.{device}"
-    if known.common.model:
-        yield f"model.{known.common.model}"
-    if known.common.maker:
-        yield f"maker.{known.common.maker}"
-    yield f"bus.{known.common.bus}"

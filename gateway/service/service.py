@@ -3,11 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from gateway.config.model import Config
 from gateway.diagnosis.contract import Change
 from gateway.service.casebook import Casebook
 from gateway.service.casework import Casework
-from gateway.service.contract import NEVER, Facts, Part, Statement
+from gateway.service.contract import NEVER, Deed, Facts, Part, Statement
+from gateway.service.records import Records
+from gateway.service.visits import Visits
 
 
 class Service:
@@ -16,13 +20,17 @@ class Service:
     def __init__(self, config: Config, facts: Facts) -> None:
         self.book = Casebook(config, facts)
         self.casework = Casework(config, facts, self.book)
+        self.records = Records(config)
+        self.visits = Visits(config, facts, self.book, self.records)
         self._parts: dict[str, Part] = {
             "cases": self.casework,
+            "visits": self.visits,
         }
         self.next_due = NEVER  # when `tick` has something to do
 
     def take(self, changes: Sequence[Change]) -> list[Statement]:
         """What is to be told of some changes, in order."""
+        self.casework.look_ahead(changes)
         return self._planned(self._through([Statement(change=change) for change in changes], 0))
 
     def tick(self, now: float) -> list[Statement]:
@@ -39,7 +47,17 @@ class Service:
 
     def _planned(self, told: list[Statement]) -> list[Statement]:
         self.next_due = min(part.next_due for part in self._parts.values())
-        return told
+        return [self._stamped(statement) for statement in told]
+
+    def _stamped(self, statement: Statement) -> Statement:
+        """A statement about a device that is another one than the config says."""
+        device = self.records.device(statement.change.point.device)
+        return replace(statement, device=device) if device else statement
+
+    def deeds(self) -> list[Deed]:
+        """What was done since this was last asked, for the diagnosis to know of."""
+        done, self.visits.deeds = self.visits.deeds, []
+        return done
 
     def _through(self, statements: Iterable[Statement], first: int) -> list[Statement]:
         """Statements on their way through the parts from a place on."""
@@ -52,10 +70,14 @@ class Service:
         """Everything that must survive, a part each."""
         return {name: part.memory() for name, part in self._parts.items()}
 
-    def recall(self, memory: Mapping[str, Any], shift: float, now: float) -> list[Statement]:
-        """Take up what `memory` gave; returns what is to be told of that. A part that is new here begins anew."""
+    def recall(self, memory: Mapping[str, Any], shift: float, now: float, off: float = 0.0) -> list[Statement]:
+        """Take up what `memory` gave; returns what is to be told of that. A part that is new here begins anew.
+
+        off: how long the hub read nothing (s).
+        """
         told: list[Statement] = []
         for place, (name, part) in enumerate(self._parts.items()):
             if memory.get(name) is not None:
                 told += self._through(part.recall(memory[name], shift, now), place + 1)
+        self.casework.pause(off)
         return self._planned(told)

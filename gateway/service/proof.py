@@ -1,0 +1,73 @@
+"""Proof of repair: whether what was wrong has been well for long enough, with values throughout, for its case to be closed.
+
+Promises
+- Nothing is closed because data stopped: while there is no value the proof waits, and when there are values again it begins anew.
+- What is read regularly is closed by a value that comes when the time is over, never by the time alone.
+"""
+
+from collections.abc import Mapping
+
+from drivers.contract import NoValue
+from gateway.diagnosis.causes import COMMON
+from gateway.diagnosis.contract import AWAY, HUB, SHORTEST_PROOF, STATE, RuleKeys
+from gateway.service.casebook import Case
+from gateway.service.contract import NEVER, Facts
+
+LOOK = 60.0  # s at most until it is looked again whether there are values
+NEXT = 10.0  # s until a value is looked for, of a point of which nobody knows how often it is read
+
+
+class Proof:
+    """What the rules ask for, and what the hub sees."""
+
+    def __init__(self, rules: Mapping[str, RuleKeys], facts: Facts) -> None:
+        self._rules = rules
+        self._facts = facts
+
+    def lasts(self, case: Case) -> float:
+        """How long it must stay well (s)."""
+        rule = self._rules.get(case.rule_id)
+        return rule.proven_after if rule else SHORTEST_PROOF
+
+    def begun(self, case: Case) -> float | None:
+        """Since when it has been well with values throughout; None while there is no value."""
+        assert case.well_since is not None
+        known = self._known_since(case.point)
+        return None if known is None else max(case.well_since, known)
+
+    def over(self, case: Case, now: float) -> float:
+        """When its proof is over; a time after `now` that is no promise where a value has to come first."""
+        begun, lasts = self.begun(case), self.lasts(case)
+        if begun is None:
+            return now + max(min(lasts, LOOK), 1.0)
+        if now < begun + lasts:
+            return begun + lasts
+        point = self._facts.point(case.point)
+        if point is None or point.name == STATE or point.device == HUB:  # told when it changes, or not read at all
+            return now
+        last = self._facts.last(case.point)
+        fresh = last is not None and last[1] >= begun + lasts
+        return now if fresh else now + min(point.every or NEXT, LOOK)
+
+    def is_gone(self, case: Case) -> bool:
+        """Whether the rule or the point of a case is no longer in the config."""
+        if case.rule_id not in self._rules and case.rule_id != COMMON:
+            return True
+        device, _, name = case.point.partition("/")
+        of_several = "#" in name or "*" in name  # a name for them together, which is no point of the config
+        return self._facts.point(f"{device}/{STATE}" if of_several else case.point) is None and device != HUB
+
+    def _known_since(self, point_id: str) -> float | None:
+        """Since when there has been a value without a break; of a device's state, since when its points have had any."""
+        device, _, name = point_id.partition("/")
+        bus = device.startswith("bus.")
+        if self._facts.point(point_id) is None:  # several points together, none of which is read under this name
+            return -NEVER if bus else self._facts.known_since(f"{device}/*")
+        if name != STATE:
+            return self._facts.known_since(point_id)
+        last = self._facts.last(point_id)
+        if last is not None and (isinstance(last[0], NoValue) or last[0] in AWAY):
+            return None
+        if bus:  # which has no points
+            return None if last is None else last[1]
+        return self._facts.known_since(f"{device}/*")
