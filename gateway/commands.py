@@ -36,7 +36,7 @@ import structlog
 
 from drivers.contract import Keys
 from gateway.config.problems import Path, Told, Unfit, described, dotted, nearest, one_of, quoted
-from gateway.config.tables import Table, table
+from gateway.config.tables import Several, Table, table
 from gateway.config.values import Day, Shape
 from gateway.store import StoreError
 
@@ -247,7 +247,8 @@ class _Mistakes:
             return "unknown-field"
         shape = self._shape.fields[str(at[0])].shape if len(at) == 1 else Shape()
         may_be = type(self._raw.get(str(at[0]))) if at else dict
-        return "wrong-value" if may_be in shape.takes or (may_be is str and getattr(shape, "single", False)) else "wrong-type"
+        as_text = isinstance(shape, Day) or (isinstance(shape, Several) and shape.single)
+        return "wrong-value" if may_be in shape.takes or (may_be is str and as_text) else "wrong-type"
 
     def unfit(self, at: Path, unfit: Unfit) -> None:
         """See `Report.unfit`."""

@@ -10,17 +10,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 CANARY = Path(sys.executable).with_name("canary")
+RUN = (str(CANARY), "run", "--config")
+WITH_ITS_CLOCK_SET = (sys.executable, str(Path(__file__).with_name("set_hub.py")))
 
 
 class HubProcess:
     """`async with HubProcess(config) as hub:`; `hub.log` grows while it runs.
 
-    within: a command that starts it, such as nsenter with its arguments.
+    within: a command that starts it, such as nsenter with its arguments. program: what runs it, in place of `canary run --config`.
     """
 
-    def __init__(self, config: Path, *, env: dict[str, str] | None = None, within: Sequence[str] = ()) -> None:
+    def __init__(
+        self, config: Path, *, env: dict[str, str] | None = None, within: Sequence[str] = (), program: Sequence[str] = RUN
+    ) -> None:
         self._config = config
         self._within = within
+        self._program = program
         self._env = env or {}
         self.log: list[str] = []
         self.told: list[str] = []
@@ -33,7 +38,7 @@ class HubProcess:
         self._socket.bind(str(path))
         asyncio.get_running_loop().add_reader(self._socket, self._notified)
         env = os.environ | {"NOTIFY_SOCKET": str(path)} | self._env
-        argv = [*self._within, CANARY, "run", "--config", self._config]
+        argv = [*self._within, *self._program, self._config]
         self.process = await asyncio.create_subprocess_exec(
             *argv, env=env, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
         )

@@ -1,0 +1,87 @@
+"""The cloud's side of the downlink: asks over a real broker, and hears every answer."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from itertools import count
+
+import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+ids = count(1)
+
+
+class Asker:
+    """`async with Asker(port) as cloud:`; `cloud.answers` holds what came: (topic, correlation data, what it says).
+
+    modern: by MQTT 5, with a response topic and correlation data where the question names some.
+    """
+
+    def __init__(self, port: int, hub: str = "hub-1", *, modern: bool = True):
+        version = aiomqtt.ProtocolVersion.V5 if modern else aiomqtt.ProtocolVersion.V311
+        self._client = aiomqtt.Client("127.0.0.1", port, protocol=version)
+        self._hub = hub
+        self.answers = asyncio.Queue()
+        self.states = asyncio.Queue()
+
+    async def __aenter__(self):
+        await self._client.__aenter__()
+        await self._client.subscribe(f"canary/{self._hub}/#", 1)
+        self._listener = asyncio.create_task(self._listen())
+        return self
+
+    async def __aexit__(self, *_):
+        self._listener.cancel()
+        await asyncio.wait([self._listener])
+        await self._client.__aexit__(None, None, None)
+
+    async def _listen(self):
+        async for message in self._client.messages:
+            topic = message.topic.value
+            where = topic.split("/")[2]
+            if where == "state":
+                self.states.put_nowait(json.loads(message.payload))
+            elif where not in {"do", "moments"}:
+                correlation = getattr(message.properties, "CorrelationData", b"")
+                self.answers.put_nowait((topic, correlation, message.payload))
+
+    async def until_online(self):
+        """Wait until the hub says that it is there."""
+        async with asyncio.timeout(15):
+            while not (await self.states.get())["online"]:
+                pass
+
+    async def say(self, do, payload, *, reply_to="", correlation=b"", retain=False, qos=1):
+        """Publish some bytes as a command."""
+        properties = None
+        if reply_to or correlation:
+            properties = Properties(PacketTypes.PUBLISH)
+            if reply_to:
+                properties.ResponseTopic = reply_to
+            if correlation:
+                properties.CorrelationData = correlation
+        await self._client.publish(f"canary/{self._hub}/do/{do}", payload, qos, retain, properties)
+
+    async def answer(self, seconds=15.0):
+        """The next answer: (topic, correlation data, bytes)."""
+        async with asyncio.timeout(seconds):
+            return await self.answers.get()
+
+    async def ask(self, do, seconds=15.0, **fields):
+        """Ask, and return what the next answer says."""
+        await self.say(do, question(**fields))
+        _, _, payload = await self.answer(seconds)
+        return json.loads(payload)
+
+    async def none(self, do="state", **fields):
+        """Assert that nothing has been answered but what was taken: the answer to a last question is the next."""
+        id_ = f"last-{next(ids)}"
+        told = await self.ask(do, id=id_, **fields)
+        assert told["id"] == id_, told
+
+
+def question(**fields):
+    """A command's payload, with an id and the present time where there are none."""
+    envelope = {"id": f"q{next(ids)}", "issued": datetime.now(UTC).isoformat()}
+    return json.dumps({**envelope, **fields})
