@@ -9,6 +9,9 @@ from gateway.config.model import Config
 from gateway.diagnosis.contract import Change
 from gateway.service.casebook import Casebook
 from gateway.service.casework import Casework
+from gateway.service.digest import Digests
+from gateway.service.insights import Insights
+from gateway.service.milestones import Milestones
 from gateway.service.contract import NEVER, Deed, Facts, Part, Statement
 from gateway.service.records import Records
 from gateway.service.visits import Visits
@@ -22,11 +25,15 @@ class Service:
         self.casework = Casework(config, facts, self.book)
         self.records = Records(config)
         self.visits = Visits(config, facts, self.book, self.records)
+        self.digests = Digests(config, facts, self.book)
         self._parts: dict[str, Part] = {
             "cases": self.casework,
             "visits": self.visits,
+            "milestones": Milestones(config, facts, self.book),
+            "insights": Insights(config, facts),
+            "digest": self.digests,
         }
-        self.next_due = NEVER  # when `tick` has something to do
+        self.next_due = min(part.next_due for part in self._parts.values())  # when `tick` has something to do
 
     def take(self, changes: Sequence[Change]) -> list[Statement]:
         """What is to be told of some changes, in order."""
