@@ -51,8 +51,9 @@ class Case(msgspec.Struct, kw_only=True):
     that it is laid to, if it is; caused_by: the case of that, if it is another one. well_since, end: since when all of its episodes
     are over and what was said of that, while it is being proven. openings: how often it has opened; counted: how many of these the
     diagnosis counts within the leading episode. tried: what was done about it, the newest last. credit: what brought it to its
-    end, as far as is known, in the words of `how`: "by the visit of Jan"; "" stands for nobody. told_well: whether somebody was
-    told that it is well (by a recovery or a visit), so that its return is news.
+    end, as far as is known, in the words of `how`: "by the visit of Jan"; "" stands for nobody. least: its severity at least,
+    because what was tried has failed. told_well: whether somebody was told that it is well (by a recovery or a visit), so that its
+    return is news.
     """
 
     key: str
@@ -80,6 +81,7 @@ class Case(msgspec.Struct, kw_only=True):
     handovers: list[Handover] = field(default_factory=list)
     tried: list[Try] = field(default_factory=list)
     credit: str = ""
+    least: Severity = "info"
     told_well: bool = False
     visit: str = ""
     acknowledged: str = ""

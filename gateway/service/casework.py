@@ -334,7 +334,7 @@ def _severer(one: Severity, other: Severity) -> bool:
 
 
 def _severest(case: Case) -> Severity:
-    return max(case.episodes.values(), key=SEVERITIES.index)
+    return max([*case.episodes.values(), case.least], key=SEVERITIES.index)
 
 
 def _place(fault: Fault | None, device: str) -> tuple[str, str]:

@@ -14,6 +14,8 @@ from gateway.service.insights import Insights
 from gateway.service.milestones import Milestones
 from gateway.service.contract import NEVER, Deed, Facts, Part, Statement
 from gateway.service.records import Records
+from gateway.service.remedies import Remedies
+from gateway.service.steps import Steps
 from gateway.service.visits import Visits
 
 
@@ -25,10 +27,13 @@ class Service:
         self.casework = Casework(config, facts, self.book)
         self.records = Records(config)
         self.visits = Visits(config, facts, self.book, self.records)
+        self.remedies = Remedies(config, facts, self.book)
         self.digests = Digests(config, facts, self.book)
         self._parts: dict[str, Part] = {
             "cases": self.casework,
             "visits": self.visits,
+            "steps": Steps(config, facts, self.book),
+            "remedies": self.remedies,
             "milestones": Milestones(config, facts, self.book),
             "insights": Insights(config, facts),
             "digest": self.digests,
@@ -63,7 +68,8 @@ class Service:
 
     def deeds(self) -> list[Deed]:
         """What was done since this was last asked, for the diagnosis to know of."""
-        done, self.visits.deeds = self.visits.deeds, []
+        done = [*self.visits.deeds, *self.remedies.deeds]
+        self.visits.deeds, self.remedies.deeds = [], []
         return done
 
     def _through(self, statements: Iterable[Statement], first: int) -> list[Statement]:

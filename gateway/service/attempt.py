@@ -1,0 +1,100 @@
+"""One try of a remedy, as the hub remembers it, and the order that goes out of it.
+
+ordered -> watched -> worked | failed | harmed      ordered: it may have begun, and nobody knows how far it is
+   +-----> stopped -> harmed                        stopped: harm was seen in the middle of it
+   +-----> impossible | interrupted                 watched: it was done, and its effect is waited for
+
+Nobody may read "ordered" as "not done": that is known only of an order that was never handed out.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Literal, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from drivers.contract import NoValue, Outcome, Value
+from gateway.config.actions import Action, Cycle, Reopen, Reset, Run, Write
+from gateway.service.contract import Try
+
+LONGEST = 300  # characters of what is kept of one try
+Stage = Literal["ordered", "watched", "stopped"]
+
+
+class Order(NamedTuple):
+    """Something to be done in the world. `restores`: not the action itself, but what must be done first where it was cut short."""
+
+    number: int
+    action: Action
+    restores: bool = False
+
+
+class Attempt(msgspec.Struct, kw_only=True):
+    """A try that is under way. Times in seconds of the hub's timeline.
+
+    number: of its order. device: what its case is about. at: when it began. until: when its effect must have shown. before: what
+    the point of its case read when it began. was: what the point that it wrote to read before. openings: of its case, when it
+    began.
+    """
+
+    number: int
+    remedy: str
+    case: str
+    device: str
+    action: Action
+    at: float
+    openings: int
+    before: Value | None = None
+    was: Value | None = None
+    stage: Stage = "ordered"
+    until: float | None = None
+
+    @property
+    def credit(self) -> str:
+        """How a case is said to have ended that it has put right."""
+        return f"by the remedy {self.remedy}"
+
+    @property
+    def what(self) -> str:
+        """How the case has it."""
+        return f"remedy {self.remedy}"
+
+    def is_in(self, tried: Try) -> bool:
+        """Whether that is what the case has of it."""
+        return (tried.what, tried.at) == (self.what, self.at)
+
+    def moved_by(self, shift: float) -> "Attempt":
+        """The same on a timeline that begins elsewhere."""
+        return replace(self, at=self.at + shift, until=None if self.until is None else self.until + shift)
+
+    def undoing(self) -> Action | None:
+        """What undoes it; None where nothing does, or nothing must."""
+        if isinstance(self.action, Write) and self.was is not None and self.was != self.action.value:
+            return Write(self.action.device, self.action.point, self.was)
+        return None
+
+
+def known(outcome: Outcome | None) -> Value | None:
+    """A value; None where there is none."""
+    return None if isinstance(outcome, NoValue) else outcome
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop, and not longer than a case has room for."""
+    line = " ".join(text.split())
+    line = line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+    return f"{line[:1].upper()}{line[1:]}" + ("" if line.endswith((".", "…")) else ".")
+
+
+def touches(action: Action, device: str, on_bus: Mapping[str, Collection[str]]) -> set[str]:
+    """The devices and buses with which an action for the sake of a device interferes, so that no other one may meanwhile.
+
+    on_bus: the devices of each bus.
+    """
+    match action:
+        case Write(device=own) | Cycle(device=own):
+            return {device, own}
+        case Reopen(bus=bus) | Reset(bus=bus):
+            return {device, f"bus.{bus}", *on_bus.get(bus, ())}
+        case Run():
+            return {device}

@@ -1,0 +1,405 @@
+"""Remedies: when the hub tries something itself, whether it helped, and what is done when it did not.
+
+Promises
+- A try is in the case, and so in what is stored, before its order leaves: `orders` are what may be carried out once everything that
+  the service remembers is on the disk. Nothing is done twice for one try.
+- One try at a time for each case, and for each device that it touches; within all limits (`allowance.py`).
+- What has helped is told once, as a recovery. What has not, after the last try, makes the case more severe, and it says what was
+  tried.
+- At the first sign of harm the hub stops, undoes what it can, and tries nothing more in this case.
+- What the hub was in the middle of when it was killed is known as such, is told, and is not taken up again: what may have been left
+  off is switched on first, and another try is another try, with all its conditions.
+- Where a config says `dry_run`, what would have been done is told, and nothing is done.
+"""
+
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from drivers.contract import Outcome
+from gateway import moments
+from gateway.config.actions import Action, Cycle, intent
+from gateway.config.model import Config
+from gateway.config.remedies import Remedy
+from gateway.diagnosis.contract import Phase
+from gateway.diagnosis.episode import SEVERER
+from gateway.diagnosis.teller import LONG_OPEN
+from gateway.diagnosis.words import duration, quantity
+from gateway.service.allowance import Allowance, times
+from gateway.service.attempt import Attempt, Order, known, sentence, touches
+from gateway.service.casebook import Case, Casebook
+from gateway.service.contract import NEVER, Deed, Facts, Result, Statement, Try
+from gateway.service.mending import Mending, Mendings
+
+LOOK = 5.0  # s between two looks at conditions
+HESITATES = 60.0  # s after which an order that could not be written down is not carried out any more
+SETTLES = 60.0  # s at least that an effect has to show after a restart, which has to read everything anew first
+ENDS = (Phase.CLOSED, Phase.WITHDRAWN)
+
+
+class Remedies:
+    """The part that tries remedies. `under_way`: numbers of the orders that are being carried out while another config comes in."""
+
+    def __init__(self, config: Config, facts: Facts, book: Casebook) -> None:
+        self.next_due = NEVER
+        self.allowance = Allowance(config, facts)
+        self.under_way: frozenset[int] = frozenset()
+        self._config = config
+        self._facts = facts
+        self._book = book
+        self._remedies = config.remedies
+        self._on_bus = {name: [spec.name for spec in bus.spec.devices] for name, bus in config.buses.items()}
+        self._attempts: dict[str, Attempt] = {}  # by the key of their case
+        self._mendings = Mendings()
+        self._rehearsed: dict[str, list[str]] = {}  # remedies of which it was told what they would do, by the key of the case
+        self._count = 0  # orders so far
+        self._handed_out: set[int] = set()
+        self.deeds: list[Deed] = []  # what was done, for the diagnosis to know of
+
+    # ------------------------------------------------------------ orders: what is to be done in the world
+
+    def orders(self, now: float) -> list[Order]:
+        """What is to be done, once all that the service remembers at this moment is stored."""
+        begun = [Order(one.number, one.action) for one in self._attempts.values() if one.stage == "ordered"]
+        return [order for order in (*self._mendings.orders(now), *begun) if order.number not in self._handed_out]
+
+    def hand_out(self, order: Order) -> bool:
+        """It is carried out now; false where it is out of date."""
+        attempt = self._of(order.number)
+        case = self._book.get(attempt.case) if attempt else None
+        stands = self._mendings.get(order.number) or (case and case.stage == "open" and not case.visit)
+        if not stands or order.number in self._handed_out:
+            return False
+        self._handed_out.add(order.number)
+        return True
+
+    def _of(self, number: int) -> Attempt | None:
+        """The attempt with this order."""
+        return next((one for one in self._attempts.values() if one.number == number), None)
+
+    def stopped(self) -> set[int]:
+        """Orders that are to be broken off, if they are still being carried out."""
+        return {one.number for one in self._attempts.values() if one.stage == "stopped"}
+
+    def done(self, number: int, now: float, *, done: bool, says: str, before: Outcome | None = None) -> Iterator[Statement]:
+        """An order was carried out, or could not be: what came of it, in words, and what the point that it wrote to read before."""
+        self._handed_out.discard(number)
+        self.next_due = now
+        if mending := self._mendings.get(number):
+            yield from self._mended(mending, now, done=done, says=says)
+        elif attempt := self._of(number):
+            attempt.was = known(before)
+            remedy, case = self._remedies.get(attempt.remedy), self._book.get(attempt.case)
+            if attempt.stage == "stopped" or remedy is None or case is None:
+                self._leave(attempt, now, undo=attempt.stage == "stopped", restore=not done)
+            elif done:
+                attempt.stage, attempt.until = "watched", now + remedy.within
+                self.deeds.append(Deed("remedy", attempt.device, now))
+                self._note(attempt, "begun", says)
+                if not remedy.proof:  # then it is credited with whatever is over in that time
+                    case.credit = attempt.credit
+            else:
+                self._note(attempt, "impossible", says)
+                self._leave(attempt, now, restore=True)
+                yield from self._in_vain(attempt, remedy, case, now)
+
+    # ------------------------------------------------------------ what happens
+
+    def take(self, statement: Statement) -> Iterator[Statement]:
+        """See `Part.take`."""
+        change = statement.change
+        if self._remedies:
+            self.next_due = min(self.next_due, change.at)
+        attempt = self._attempts.get(change.episode)
+        if attempt is None:
+            yield statement
+        elif change.phase in ENDS:
+            yield from self._closed(attempt, statement)
+        else:
+            yield statement
+            case = self._book.get(change.episode)
+            if case and change.phase is Phase.WORSENED and _is_harm(attempt, case, change.because):
+                yield from self._harmed(attempt, case, change.at, f"it got worse: {change.because}")
+
+    def _closed(self, attempt: Attempt, last: Statement) -> Iterator[Statement]:
+        """The case is closed, which proves a remedy that has no proof of its own."""
+        remedy = self._remedies.get(attempt.remedy)
+        if attempt.stage == "watched":
+            del self._attempts[attempt.case]
+        if remedy and not remedy.proof and attempt.stage == "watched" and last.change.how == attempt.credit:
+            tried = tuple(replace(one, result="worked") if attempt.is_in(one) else one for one in last.tried)
+            adds = {"comparisons": self._comparisons(attempt, last.change.point.id)}
+            says = self._well(remedy, attempt, last.change.point.id, last.change.point.device_label)
+            news = replace(last.change, kind="recovery", phase=Phase.OPENED, severity="info", says=says, how="")
+            yield Statement(change=news, owner=last.owner, tried=tried, adds=adds)
+            last = replace(last, tried=tried)
+        yield last
+
+    def tick(self, now: float) -> Iterator[Statement]:
+        """See `Part.tick`."""
+        for attempt in list(self._attempts.values()):
+            yield from self._watch(attempt, now)
+        waits = False
+        for case in list(self._book):
+            if case.key not in self._attempts:
+                waits |= yield from self._plan(case, now)
+        for key in self.allowance.known() - self._book.cases.keys():
+            self.allowance.forget(key)
+        self._rehearsed = {key: names for key, names in self._rehearsed.items() if key in self._book.cases}
+        self.next_due = now + LOOK if waits or self._attempts or self._mendings else NEVER
+
+    # ------------------------------------------------------------ beginning
+
+    def _plan(self, case: Case, now: float) -> Generator[Statement, None, bool]:
+        """Begin what may be tried; returns whether anything ever may."""
+        waits = False
+        for name, remedy in self._remedies.items():
+            if not remedy.is_for(case.rule_id, case.point.partition("/")[0]) or self._is_over(name, remedy, case):
+                continue
+            waits = True
+            if next(self.obstacles(name, case, now), None) is not None:
+                continue
+            if remedy.dry_run:
+                yield self._would(name, remedy, case, now)
+                continue
+            self.begin(name, case, now)
+            break
+        return waits
+
+    def _is_over(self, name: str, remedy: Remedy, case: Case) -> bool:
+        return self.allowance.is_over(name, remedy, case) or name in self._rehearsed.get(case.key, ())
+
+    def obstacles(self, name: str, case: Case, now: float, *, asked: bool = False) -> Iterator[str]:
+        """Why a remedy may not be tried in a case now; nothing where it may. See `Allowance.obstacles`."""
+        remedy = self._remedies[name]
+        if attempt := self._attempts.get(case.key):
+            yield f"the remedy {attempt.remedy} is being tried in this case"
+        yield from self.allowance.obstacles(name, remedy, case, now, asked=asked)
+        mine = touches(remedy.action, case.point.partition("/")[0], self._on_bus)
+        for other in self._attempts.values():
+            if other.case != case.key and (both := mine & touches(other.action, other.device, self._on_bus)):
+                yield f"the remedy {other.remedy} is being tried on {min(both)}"
+        for mending in self._mendings:
+            if both := mine & touches(mending.action, mending.device, self._on_bus):
+                yield f"what the remedy {mending.remedy} did to {min(both)} has to be put right first"
+
+    def begin(self, name: str, case: Case, now: float) -> None:
+        """A try begins: it is in the case, and its order waits until that is stored."""
+        remedy = self._remedies[name]
+        last = self._facts.last(case.point)
+        attempt = Attempt(
+            number=self._next(),
+            remedy=name,
+            case=case.key,
+            device=case.point.partition("/")[0],
+            action=remedy.action,
+            at=now,
+            openings=case.openings,
+            before=known(last[0]) if last else None,
+        )
+        self._attempts[case.key] = attempt
+        self.allowance.begin(name, case, now)
+        case.tried.append(Try(what=attempt.what, at=now, result="begun", says=f"The hub {intent(remedy.action)}."))
+        self.next_due = now
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count
+
+    def _would(self, name: str, remedy: Remedy, case: Case, now: float) -> Statement:
+        """What would have been done, of a remedy that is only rehearsed: one moment a case, beside the case."""
+        self._rehearsed.setdefault(case.key, []).append(name)
+        says = f"Not done, because it is only rehearsed: the hub {intent(remedy.action)} ({_title(name, remedy)}). {case.says}"
+        because = f"every condition of the remedy {name} is met, and it says dry_run = true"
+        told = self._book.statement(case, Phase.OPENED, now, says=says, because=because, kind="insight", severity="info")
+        change = replace(told.change, episode=f"{case.key}/remedy.{name}", caused_by=case.key, evidence=None)
+        return replace(told, change=change, once=True)
+
+    # ------------------------------------------------------------ what comes of it
+
+    def _watch(self, attempt: Attempt, now: float) -> Iterator[Statement]:
+        remedy, case = self._remedies.get(attempt.remedy), self._book.get(attempt.case)
+        if remedy is None or case is None:  # taken out of the config, or closed
+            if attempt.number not in self._handed_out:
+                self._note(attempt, "failed", "nobody waited for its effect, because the remedy was taken out of the config")
+                self._leave(attempt, now)
+        elif attempt.stage == "ordered":
+            if attempt.number not in self._handed_out and now - attempt.at > HESITATES:
+                self._note(attempt, "impossible", "it was not tried: it could not be written down, or was not needed any more")
+                self._leave(attempt, now)
+                yield from self._in_vain(attempt, remedy, case, now)
+            elif self._is_harmful(remedy, case):
+                yield from self._harmed(attempt, case, now, f"it holds that {remedy.harm}")
+        elif attempt.stage == "watched":
+            yield from self._judge(attempt, remedy, case, now)
+
+    def _judge(self, attempt: Attempt, remedy: Remedy, case: Case, now: float) -> Iterator[Statement]:
+        """It was done: whether it has helped."""
+        assert attempt.until is not None
+        device = case.point.partition("/")[0]
+        if self._is_harmful(remedy, case):
+            yield from self._harmed(attempt, case, now, f"it holds that {remedy.harm}")
+        elif self._facts.holds(remedy.proof, device) if remedy.proof else case.stage == "proving":
+            yield self._worked(attempt, remedy, case, now)
+        elif now >= attempt.until:
+            missed = f"it did not come to hold that {remedy.proof}" if remedy.proof else "the case was not over"
+            self._note(attempt, "failed", f"{missed} within {duration(remedy.within)}")
+            self._leave(attempt, now)
+            yield from self._in_vain(attempt, remedy, case, now)
+
+    def _is_harmful(self, remedy: Remedy, case: Case) -> bool:
+        return bool(remedy.harm and self._facts.holds(remedy.harm, case.point.partition("/")[0]))
+
+    def _worked(self, attempt: Attempt, remedy: Remedy, case: Case, now: float) -> Statement:
+        del self._attempts[case.key]
+        shown_by = f"it holds that {remedy.proof}" if remedy.proof else "what was wrong is over"
+        took = duration(now - attempt.at)
+        self._note(attempt, "worked", f"{shown_by}, {took} after it began")
+        case.credit, case.told_well = attempt.credit, True
+        point = self._facts.point(case.point)
+        says = self._well(remedy, attempt, case.point, point.device_label if point else case.point.partition("/")[0])
+        because = f"{shown_by}, {took} after the hub began the remedy {attempt.remedy}"
+        comparisons = self._comparisons(attempt, case.point)
+        return self._book.statement(
+            case, Phase.OPENED, now, says=says, because=because, kind="recovery", severity="info", comparisons=comparisons
+        )
+
+    def _well(self, remedy: Remedy, attempt: Attempt, point_id: str, device: str) -> str:
+        (one,) = self._comparisons(attempt, point_id)
+        point = self._facts.point(point_id)
+        label = point.label if point else point_id
+        was = f" {label} was {quantity(one.before, one.unit)}, and is {quantity(one.after, one.unit)}."
+        known_both = was if one.before is not None and one.after is not None else ""
+        return f"{device}: the hub has put it right ({_title(attempt.remedy, remedy)}).{known_both} No visit is needed."
+
+    def _comparisons(self, attempt: Attempt, point_id: str) -> tuple[moments.Comparison, ...]:
+        last, point = self._facts.last(point_id), self._facts.point(point_id)
+        after = known(last[0]) if last else None
+        return (moments.Comparison(point=point_id, unit=point.unit if point else "", before=attempt.before, after=after),)
+
+    def _in_vain(self, attempt: Attempt, remedy: Remedy, case: Case, now: float) -> Iterator[Statement]:
+        """A try has come to nothing: after the last one the case is more severe, unless something else can be tried at once."""
+        if case.stage != "open" or not self.allowance.is_over(attempt.remedy, remedy, case) or self._can_go_on(case, now):
+            return
+        tried = times(self.allowance.tries(attempt.remedy, case))
+        says = f"{case.says} The hub has tried to put it right {tried} ({_title(attempt.remedy, remedy)}), in vain."
+        last = next((one.says for one in reversed(case.tried) if attempt.is_in(one)), "")
+        yield self._worse(case, now, says, f"the remedy {attempt.remedy} was tried {tried}: {last}")
+
+    def _can_go_on(self, case: Case, now: float) -> bool:
+        able = (name for name, remedy in self._remedies.items() if not remedy.dry_run)
+        return any(next(self.obstacles(name, case, now), None) is None for name in able)
+
+    def _worse(self, case: Case, now: float, says: str, because: str) -> Statement:
+        """One severity up."""
+        case.severity = case.least = SEVERER[case.severity]
+        return self._book.statement(case, Phase.WORSENED, now, says=says, because=because)
+
+    def _harmed(self, attempt: Attempt, case: Case, now: float, why: str) -> Iterator[Statement]:
+        """Stop, undo, and say so."""
+        if attempt.stage == "ordered" and attempt.number not in self._handed_out:  # nothing has been done
+            self._note(attempt, "impossible", f"it was not tried any more: {why}")
+            self._leave(attempt, now)
+            return
+        self.allowance.bar(case)
+        self._note(attempt, "harmed", why)
+        if attempt.stage == "ordered":
+            attempt.stage, undone = "stopped", "It is being broken off."  # and is put away once it has come to its end
+        else:
+            undoing = self._leave(attempt, now, undo=True)
+            undone = f"It is being undone: the hub {intent(undoing)}." if undoing else "There is nothing that the hub could undo."
+        says = f"{case.says} What the hub tried ({self._title_of(attempt)}) has made it worse. {undone} It tries nothing more."
+        yield self._worse(case, now, says, why)
+
+    def _leave(self, attempt: Attempt, now: float, *, undo: bool = False, restore: bool = False) -> Action | None:
+        """An attempt is over, and was of no use. undo: what it wrote is put back. restore: what it may have left off is put on."""
+        del self._attempts[attempt.case]
+        case = self._book.get(attempt.case)
+        if case and case.credit == attempt.credit:
+            case.credit = ""
+        undoing = attempt.undoing() if undo else None
+        if restore and isinstance(attempt.action, Cycle):
+            self._mend(attempt, attempt.action, now, restores=True)
+        if undoing:
+            self._mend(attempt, undoing, now)
+        return undoing
+
+    # ------------------------------------------------------------ putting things right
+
+    def _mend(self, attempt: Attempt, action: Action, now: float, *, restores: bool = False) -> None:
+        self._mendings.add(self._next(), attempt, action, now, restores=restores)
+        self.next_due = now
+
+    def _mended(self, mending: Mending, now: float, *, done: bool, says: str) -> Iterator[Statement]:
+        """Something was put right, or could not be; which is told the first time."""
+        self._mendings.tried(mending, now, done=done)
+        case = self._book.get(mending.case)
+        if case and (done or mending.tried == 1):
+            case.tried = [replace(one, says=f"{one.says} {sentence(says)}") if mending.is_of(one) else one for one in case.tried]
+        if case and not done and mending.tried == 1:
+            yield self._worse(case, now, f"{case.says} What the hub has tried could not be put right afterwards: {says}.", says)
+
+    # ------------------------------------------------------------ in words
+
+    def _note(self, attempt: Attempt, result: Result, says: str) -> None:
+        """What has become of a try, in its case."""
+        if case := self._book.get(attempt.case):
+            told = Try(what=attempt.what, at=attempt.at, result=result, says=sentence(says))
+            case.tried = [told if attempt.is_in(one) else one for one in case.tried]
+
+    def _title_of(self, attempt: Attempt) -> str:
+        remedy = self._remedies.get(attempt.remedy)
+        return _title(attempt.remedy, remedy) if remedy else f"the remedy {attempt.remedy}"
+
+    # ------------------------------------------------------------ across a restart
+
+    def memory(self) -> Any:
+        """See `Part.memory`."""
+        return {
+            "attempts": msgspec.to_builtins(list(self._attempts.values())),
+            "mendings": self._mendings.memory(),
+            "rehearsed": {key: list(names) for key, names in self._rehearsed.items()},
+            "count": self._count,
+            "spent": self.allowance.memory(),
+        }
+
+    def recall(self, memory: Any, shift: float, now: float) -> Iterator[Statement]:
+        """See `Part.recall`. What was being carried out, and is not any more, was interrupted."""
+        self._rehearsed, self._count = memory["rehearsed"], memory["count"]
+        self.allowance.recall(memory["spent"], shift)
+        attempts = [one.moved_by(shift) for one in msgspec.convert(memory["attempts"], list[Attempt])]
+        self._attempts = {one.case: one for one in attempts}
+        self._mendings.recall(memory["mendings"], shift)
+        self._handed_out = set(self.under_way)
+        self.next_due = now
+        for attempt in list(self._attempts.values()):
+            if attempt.until is not None:
+                attempt.until = max(attempt.until, now + SETTLES)
+            elif attempt.number not in self.under_way:
+                yield from self._interrupted(attempt, now)
+
+    def _interrupted(self, attempt: Attempt, now: float) -> Iterator[Statement]:
+        """The hub was stopped in the middle of it."""
+        first = " What it may have left off is switched on first." if isinstance(attempt.action, Cycle) else ""
+        if attempt.stage == "ordered":
+            self._note(attempt, "interrupted", "the hub was stopped in the middle of it; nobody knows how far it came")
+        self._leave(attempt, now, restore=True)
+        case, remedy = self._book.get(attempt.case), self._remedies.get(attempt.remedy)
+        if case and case.stage == "open":
+            says = f"{case.says} The hub was stopped while it tried to put it right ({self._title_of(attempt)}).{first}"
+            if remedy is None or self.allowance.is_over(attempt.remedy, remedy, case):
+                yield self._worse(case, now, says, "nobody knows how far it came, and it is not tried again")
+            else:
+                because = "nobody knows how far it came; it is tried again only if everything that it asks for is given again"
+                yield self._book.statement(case, Phase.WORSENED, now, says=says, because=because)
+
+
+def _is_harm(attempt: Attempt, case: Case, because: str) -> bool:
+    """Whether a case that gets worse does so after a remedy began: not because it is back, or has merely been open for long."""
+    return attempt.stage != "stopped" and case.openings == attempt.openings and not because.startswith(LONG_OPEN)
+
+
+def _title(name: str, remedy: Remedy) -> str:
+    return remedy.label or f"the remedy {name}"
