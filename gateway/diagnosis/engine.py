@@ -174,7 +174,7 @@ class Engine:
         column.rest(None)
 
     def note(self, event: str, device: str, at: float) -> Sequence[Change]:
-        """Something was done to a device that no point of it tells: "visit", "service", "remedy". Returns what is to be told."""
+        """Something was done to a device that no point of it tells: see `Watch.noted`. Returns what is to be told."""
         if at >= self.next_due:
             self._elapse(at)
         for watch in self._watches:

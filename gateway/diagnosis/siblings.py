@@ -60,6 +60,11 @@ class Member:
         self.gave = self.norm = 0.0  # sums of its values and of the medians, of rounds in which it did not differ
         self.seen = 0.0  # s of such rounds
 
+    def forget(self) -> None:
+        """It is another one now."""
+        self.differs, self.found = False, None
+        self.gave = self.norm = self.seen = 0.0
+
     def learn(self, value: float, median: float, terms: Terms) -> None:
         """It was well beside such a median."""
         keep = math.exp(-terms.within / (FADE * terms.learns))

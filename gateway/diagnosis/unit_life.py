@@ -12,7 +12,7 @@ from gateway.diagnosis.contract import Phase, PointInfo
 from gateway.diagnosis.forecast import Outlook, Terms
 from gateway.diagnosis.foreseen import Foreseen, Sampler
 from gateway.diagnosis.life import Life, LifeModel, Remaining
-from gateway.diagnosis.watch import ANYTHING, NEVER, Rule, Verdict, Watch, all_of
+from gateway.diagnosis.watch import ANOTHER, ANYTHING, NEVER, NOTHING, REPLACED, Rule, Verdict, Watch, all_of
 from gateway.diagnosis.words import duration, number
 
 
@@ -84,6 +84,13 @@ class UnitLife(Foreseen):
         surely = left.left_s + (left.most_s - left.left_s) * terms.surely
         self.turn = self.announcer.hear(at - self.began, Outlook(*left, surely))
 
+    def noted(self, event: str, at: float) -> None:  # noqa: ARG002
+        """See `Watch.noted`: another unit, at the start of its life."""
+        if event == REPLACED:
+            self.began, self.left, self.life, self.sampler = NEVER, None, Life(self.model), Sampler()
+            self.row, self.fresh = [None] * len(self.points), 0
+            self.turn = self.announcer.put_right()
+
     def outlook(self, at: float) -> Outlook | None:
         """See `Foreseen.outlook`."""
         return self.left and Outlook(*self.left).after(at - self.read)
@@ -102,6 +109,8 @@ class UnitLife(Foreseen):
 
     def says(self, phase: Phase, lasting: float) -> str:  # noqa: ARG002
         """See `Watch.says`."""
+        if phase is Phase.CLOSED:
+            return "{device} is no longer on its way to {limit}."
         if phase is Phase.WITHDRAWN:
             return "{device} is not expected to reach {limit} soon, after all."
         return "{device} will reach {limit} in about {about}."
@@ -110,6 +119,8 @@ class UnitLife(Foreseen):
         """See `Watch.because`."""
         if phase is Phase.WITHDRAWN and self.announcer.ended is None:
             return "the rule has been changed since, and foretells nothing"
+        if phase is Phase.CLOSED:
+            return f"{ANOTHER}{self.past()}"
         made, age = self.model.made_from, self.read - self.began
         off = duration(made.held_out_rmse_s)
         return (
@@ -158,9 +169,14 @@ class Eye(Watch):
         unit = self.head
         unit.see(self.bit, float(value), at)
         unit.sampler.rest(self)
-        if is_open and unit.left is None:  # of a rule that has been changed
+        if is_open and unit.left is None and unit.announcer.ended is None:  # of a rule that has been changed
             return Verdict.UNKNOWN
         return unit.verdict()
+
+    def noted(self, event: str, at: float) -> None:  # noqa: ARG002
+        """See `Watch.noted`."""
+        if event == REPLACED:
+            self.low, self.high = NOTHING
 
     def lost(self, at: float) -> Verdict:  # noqa: ARG002
         """See `Watch.lost`: the others may do; and a life does not stand still while nobody looks."""

@@ -31,6 +31,9 @@ from gateway.diagnosis.forecast import Score
 from gateway.diagnosis.words import quantity
 
 NEVER = float("inf")
+REPLACED = "replaced"
+"""What is noted when another device is in the place of one: what was learnt of it is forgotten, what is open is judged anew."""
+ANOTHER = "another device is in its place, and nothing is known of it yet"
 WIDEST = sys.float_info.max
 ANYTHING = (-WIDEST, WIDEST)
 NOTHING = (WIDEST, -WIDEST)
@@ -166,7 +169,7 @@ class Watch:
         return None
 
     def noted(self, event: str, at: float) -> None:
-        """Somebody did something to the device ("visit", "service", "remedy"). The next reading or deadline decides."""
+        """Somebody did something to the device ("visit", "service", "remedy", `REPLACED`). The next reading or deadline decides."""
 
     def pause(self, seconds: float) -> None:
         """The hub read nothing for so long, until now. Called after `recall`; what was going on is taken to have stood still."""

@@ -26,7 +26,7 @@ from gateway.diagnosis.contract import STATE, Phase, PointInfo, RuleKeys
 from gateway.diagnosis.normal import WARM, Normal
 from gateway.diagnosis.pace import Pace
 from gateway.diagnosis.rhythm import HALF_HOUR
-from gateway.diagnosis.watch import ANYTHING, NEVER, Rule, ToUnit, Verdict, Watch, all_of, matching
+from gateway.diagnosis.watch import ANOTHER, ANYTHING, NEVER, REPLACED, Rule, ToUnit, Verdict, Watch, all_of, matching
 from gateway.diagnosis.words import duration, rough, span
 
 ADOPT = 600  # readings after which a change is the new normal, where no time is written
@@ -159,6 +159,13 @@ class Anomaly(Watch):
         elif pace.changed:
             self.pace, self.normal = Pace(), None
 
+    def noted(self, event: str, at: float) -> None:  # noqa: ARG002
+        """See `Watch.noted`."""
+        if event == REPLACED:
+            self.group.absent -= self.normal is not None and self.normal.away >= 0
+            self.pace, self.normal, self.departure, self.ended = Pace(), None, None, "by itself"
+            self.returned_at = -NEVER
+
     def _half_hour(self, at: float) -> int | None:
         if at >= self.half_hour_ends:
             local = self.sight.local(at)
@@ -233,6 +240,8 @@ class Anomaly(Watch):
         if phase is Phase.CLOSED:
             if self.ended == NEW_NORMAL and self.normal:
                 return f"{{point}} has stayed around {self.written(self.normal.settled)} for {{lasting}}: that is its new normal."
+            if self.normal is None:
+                return "{point} is learnt anew."
             return "{point} is as usual again after {lasting}: {value}."
         told = self.departure
         if told is None:
@@ -250,6 +259,8 @@ class Anomaly(Watch):
     def because(self, phase: Phase, value: Outcome | None, lasting: float) -> str:  # noqa: ARG002
         """See `Watch.because`."""
         told = self.departure
+        if phase is Phase.CLOSED and self.normal is None:
+            return ANOTHER
         if told is None:
             return "it was unusual when it began, and the rule has changed since"
         if phase is Phase.CLOSED:

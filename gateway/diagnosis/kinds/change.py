@@ -26,7 +26,7 @@ from msgspec import Meta
 from drivers.contract import KeyMistake, Outcome, Value
 from gateway.diagnosis.contract import STATE, Difference, Kind, Phase, PointInfo, RuleKeys
 from gateway.diagnosis.hours import DAY
-from gateway.diagnosis.watch import ANYTHING, Rule, ToUnit, Verdict, Watch, matching
+from gateway.diagnosis.watch import ANYTHING, REPLACED, Rule, ToUnit, Verdict, Watch, matching
 from gateway.diagnosis.words import duration
 
 SAMPLES = 48  # readings a day that are enough
@@ -39,7 +39,7 @@ SPREADS = 2.0  # median absolute deviations that the medians must lie apart
 BACK = 3  # days in a row as before
 PATIENCE = 3  # times the days asked for; if they have not come by then, it is left
 
-EVENTS = ("visit", "remedy", "service")
+EVENTS = ("visit", "remedy", "service", REPLACED)
 """What can be noted of a device (`Engine.note`)."""
 
 GLOBS = ("event",)

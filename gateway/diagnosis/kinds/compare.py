@@ -21,7 +21,7 @@ from msgspec import Meta
 from drivers.contract import KeyMistake, Outcome, Seconds, Value
 from gateway.diagnosis.contract import Margin, Phase, PointInfo, Quantity, RuleKeys
 from gateway.diagnosis.siblings import CLEAR, Found, Siblings, Terms
-from gateway.diagnosis.watch import ANYTHING, NEVER, WIDEST, Rule, ToUnit, Verdict, Watch, matching
+from gateway.diagnosis.watch import ANYTHING, NEVER, NOTHING, REPLACED, WIDEST, Rule, ToUnit, Verdict, Watch, matching
 from gateway.diagnosis.words import PLACEHOLDERS, duration, number
 
 SAMPLES = 8  # readings of a round that are taken, at most
@@ -195,10 +195,22 @@ class Unequal(Sibling):
         """See `Watch.learning`."""
         return self.group.members[self.index].seen / self.group.terms.learns
 
+    def look(self, value: Value, at: float, is_open: bool) -> Verdict:
+        """See `Watch.look`: what is not known yet does not differ."""
+        verdict = super().look(value, at, is_open)
+        return Verdict.WELL if verdict is Verdict.UNKNOWN and self.learning < 1.0 else verdict
+
+    def noted(self, event: str, at: float) -> None:  # noqa: ARG002
+        """See `Watch.noted`."""
+        if event == REPLACED:
+            self.group.members[self.index].forget()
+            self.found, self.wanted = None, -NEVER
+            self.low, self.high = NOTHING
+
     def says(self, phase: Phase, lasting: float) -> str:
         """See `Watch.says`."""
         if phase is Phase.CLOSED:
-            return super().says(phase, lasting)
+            return super().says(phase, lasting) if self.found else "{point} is learnt anew."
         return "{point} is {value}; by its {siblings} siblings it should be {range}, for {lasting}."
 
     def _norm(self) -> str:

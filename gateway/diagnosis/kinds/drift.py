@@ -22,7 +22,7 @@ from gateway.diagnosis.buckets import SAMPLES, SLOTS, Bucket
 from gateway.diagnosis.contract import STATE, Difference, Phase, PointInfo, RuleKeys
 from gateway.diagnosis.foreseen import Sampler
 from gateway.diagnosis.reference import RECENT, WEEK, Day, Reference, Watchman
-from gateway.diagnosis.watch import NEVER, Rule, ToUnit, Verdict, Watch, matching
+from gateway.diagnosis.watch import ANOTHER, NEVER, REPLACED, Rule, ToUnit, Verdict, Watch, matching
 from gateway.diagnosis.words import rough
 
 DAY = 86400.0
@@ -126,6 +126,13 @@ class Drift(Watch):
         else:
             self._follow(self.watchman, day)
 
+    def noted(self, event: str, at: float) -> None:  # noqa: ARG002
+        """See `Watch.noted`."""
+        if event == REPLACED:
+            self.began, self.sampler, self.bucket, self.days, self.watchman = NEVER, Sampler(), Bucket(), [], None
+            self.is_away, self.ended = False, "by itself"
+            self.sampler.rest(self)
+
     def _follow(self, watchman: Watchman, day: Day) -> None:
         """Another day of a drift that has been told."""
         watchman.take(day, self.season, self.least)
@@ -165,12 +172,16 @@ class Drift(Watch):
         """See `Watch.says`."""
         if phase is not Phase.CLOSED:
             return f"{{point}} has gone from {self.written(self.old, self.new)} to {{value}} in {{lasting}}, and stays away."
+        if self.watchman is None:
+            return "{point} is learnt anew."
         if self.ended == NEW_NORMAL:
             return "{point} has settled around {value}: that is its new normal."
         return f"{{point}} is back where it was after {{lasting}}: around {{value}}, {self.written(self.old)} before."
 
     def because(self, phase: Phase, value: Outcome | None, lasting: float) -> str:  # noqa: ARG002
         """See `Watch.because`."""
+        if self.watchman is None:
+            return ANOTHER
         apart = rough(abs(self.new - self.old), self.point.unit)
         side = "above" if self.new > self.old else "below"
         if phase is Phase.CLOSED and self.ended == NEW_NORMAL:

@@ -28,7 +28,7 @@ from gateway.diagnosis.foreseen import Foreseen, Sampler, about
 from gateway.diagnosis.life import decode
 from gateway.diagnosis.trend_line import LEAST, Line, News
 from gateway.diagnosis.unit_life import UnitLife
-from gateway.diagnosis.watch import NEVER, Rule, ToUnit, Verdict, Watch, matching
+from gateway.diagnosis.watch import ANOTHER, NEVER, REPLACED, Rule, ToUnit, Verdict, Watch, matching
 from gateway.diagnosis.words import PLACEHOLDERS, duration
 
 DAY = 86400.0
@@ -154,7 +154,7 @@ class Trend(Foreseen):
         if at >= self.sampler.wanted:
             self.turn = self._take(value, at)
         self.sampler.rest(self)
-        if is_open and not self.line.is_drawn:  # of a rule that has been changed
+        if is_open and not self.line.is_drawn and self.announcer.ended is None:  # of a rule that has been changed
             return Verdict.UNKNOWN
         return self.verdict()
 
@@ -183,6 +183,13 @@ class Trend(Foreseen):
         """See `Watch.lost`."""
         self.turn = None
         return super().lost(at)
+
+    def noted(self, event: str, at: float) -> None:  # noqa: ARG002
+        """See `Watch.noted`: the forecast was about one that is no longer there."""
+        if event == REPLACED:
+            self.began, self.sampler, self.bucket, self.line = NEVER, Sampler(), Bucket(), Line()
+            self.turn = self.announcer.put_right()
+            self.sampler.rest(self)
 
     def outlook(self, at: float) -> Outlook | None:
         """See `Foreseen.outlook`."""
@@ -230,6 +237,8 @@ class Trend(Foreseen):
         if ended is Turn.CAME_TRUE:
             told = f"{duration(lasting)} ago it was foretold for in about {self._promised()}"
             return f"its mean has reached the limit of {self.limit()}; {told}{self.past()}"
+        if ended is Turn.AVERTED and not line.is_drawn:
+            return f"{ANOTHER}{self.past()}"
         if ended is Turn.AVERTED:
             return f"it has made a step away from the limit of {self.limit()}, to about {level}{self.past()}"
         if phase is Phase.WITHDRAWN and ended is None:

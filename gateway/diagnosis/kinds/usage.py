@@ -21,7 +21,7 @@ from drivers.contract import KeyMistake, Outcome, Seconds, Value
 from gateway.diagnosis.contract import Difference, Kind, Phase, PointInfo, Quantity, Severity
 from gateway.diagnosis.running import Running, RunningKeys
 from gateway.diagnosis.tally import Age, HoursRun, Risen, Starts, Tally
-from gateway.diagnosis.watch import ANYTHING, NEVER, NOTHING, Rule, ToUnit, Verdict, Watch, matching
+from gateway.diagnosis.watch import ANYTHING, NEVER, NOTHING, REPLACED, Rule, ToUnit, Verdict, Watch, matching
 from gateway.diagnosis.words import PLACEHOLDERS, duration
 
 STRETCH = 7 * 86400.0  # s over which a pace is taken at least; at most twice that
@@ -162,7 +162,7 @@ class Usage(Watch):
 
     def noted(self, event: str, at: float) -> None:
         """See `Watch.noted`."""
-        if event == SERVICE:
+        if event in (SERVICE, REPLACED):
             self.tally.begin(at)
             self.marks = []
             self.check_at = self.due = at
