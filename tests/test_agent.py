@@ -46,6 +46,7 @@ kind = "threshold"
 on = ["freezer/temp"]
 above = "{limit}"
 clear = "-18 °C"
+proof = "0 s"
 """
 
 

@@ -69,7 +69,7 @@ def phases(account):
 
 def test_a_recording_tells_what_the_hub_would_have_told_at_its_own_times(config, tmp_path):
     _, account = outcome(config, wide(tmp_path / "freezer.csv", WARM))
-    assert phases(account) == [("opened", 4200), ("closed", 5400)]
+    assert phases(account) == [("opened", 4200), ("closed", 6000)]  # when it has stayed well for as long as it had lasted
     assert account.readings == 300
     assert account.devices == 1
 

@@ -46,6 +46,7 @@ on = ["machine-{unit}/level"]
 above = {above}
 worse = {worse}
 severity = "{severity}"
+proof = "0 s"
 folds = 0
 """
 
