@@ -124,6 +124,20 @@ async def test_a_device_that_says_yes_and_does_nothing_is_found_out(kind):
         assert caught.value.found == 0.7
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_answer_to_another_write_is_no_answer(kind):
+    def elsewhere(answer):
+        answer.pdu = answer.pdu[:1] + b"\0\x63" + answer.pdu[3:]
+        answer.wire.send(answer.frame)
+
+    async with plc(kind, POINTS, timeout=0.2) as at:
+        at.wire.faults[1] = elsewhere
+        with pytest.raises(DeviceFault) as caught:
+            await at.bus.write("plc", "relay", False)
+        assert caught.value.kind == "garbled"
+        assert "something else than it was asked" in caught.value.what
+
+
 @pytest.mark.parametrize(("code", "words"), [(2, "nothing at this address"), (3, "refuses this value"), (6, "is busy")])
 async def test_a_refusal_says_what_was_refused(code, words):
     async with plc("modbus-tcp", POINTS, refuses={("holding", 0)}, code=code) as at:

@@ -67,6 +67,7 @@ async def test_a_line_that_is_never_silent_gets_no_command(board, connect):  # n
 
     talking = asyncio.create_task(chatter())
     assert (await fault(bus.write("board", "router", False))).kind == "busy"
+    assert (await fault(bus.write("board", "spare", True))).kind == "busy"  # not even one whose answer nobody waits for
     talking.cancel()
     assert board.history == []
 
