@@ -10,6 +10,7 @@ import random
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
@@ -40,7 +41,7 @@ from gateway.service.contract import Statement
 from gateway.service.desk import Desk
 from gateway.service.facts import HubFacts
 from gateway.service.service import Service
-from gateway.store import Store
+from gateway.store import Store, StoreError
 from gateway.trial import Trial
 from gateway.uplink import Uplink
 from gateway.watchdog import Notifier, Pulse
@@ -79,6 +80,7 @@ class Hub:
         self.outbox = self.clerk.outbox
         self._wear = Wear(store, clock.now)
         desk = Desk(config, store, clock, self._facts)
+        store.keep_damaged()
         self.filing = Filing(store, clock, self._thread, self.clerk, desk, state=self._state, filed=self._filed)
         self.commands = Commands()
         HubCommands(self, clock).offer(self.commands)
@@ -269,6 +271,8 @@ class Hub:
             log.error("what was learnt is lost", fault=f"the saved state cannot be read: {str(error) or repr(error)}")
             self.engine = self._engine(self.config)
             self.service = self._service(self.config)
+            with suppress(StoreError):  # a full disk
+                self.filing.desk.forget()
             return []
         log.info("goes on where it left off", off=f"{off:.0f} s", open_episodes=len(self.engine.open_episodes()))
         return [*told, *self.service.take(changes)]

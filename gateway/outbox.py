@@ -26,7 +26,7 @@ from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
 from gateway.moments import CLASSES, Class, Moment, from_wire, numbered, rank, to_wire
-from gateway.store import SET_ASIDE, DiskFullError, Store
+from gateway.store import DiskFullError, Store
 
 MAX_BYTES = 64 * 2**20
 MAX_ROWS = 100_000
@@ -109,7 +109,6 @@ class Outbox:
             store.execute("INSERT INTO tally SELECT 0, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM tally)")
             self._begin_to_count()
             self.salvaged = self._salvage()
-        store.keep_damaged()
 
     def bound(self, max_bytes: int, max_rows: int, keep: Mapping[Class, float]) -> None:
         """Other bounds from now on."""
@@ -274,20 +273,20 @@ class Outbox:
 
     def _salvage(self) -> int:
         """Take over what a damaged file still has, before all that is put from now on; returns how many moments."""
-        if not self._store.damaged:
+        if not self._store.is_damaged("outbox"):
             return 0
         rows = [row for row in self._store.salvage("moment", "seq", "rank, case_number, crc, wire") if _sound(row)]
-        counts = self._store.salvage("dropped", "count", "reason, count, told")
+        counts = self._store.salvage_few("dropped", "reason, count, told")
         now = self._now()
         self._store.execute_many(
             "INSERT INTO moment VALUES (?, ?, ?, ?, ?, ?)",
             [(place, importance, now, *rest) for place, (importance, *rest) in enumerate(rows, -len(rows))],
         )
         self._store.execute("UPDATE tally SET rows = rows + ?, bytes = bytes + ?", (len(rows), sum(len(wire) for *_, wire in rows)))
-        self._store.execute_many("INSERT OR REPLACE INTO dropped VALUES (?, ?, ?)", counts)
-        self._store.salvaged()
-        why = self._store.recall(SET_ASIDE)
-        self._store.remember(SET_ASIDE, f"{why}; of the moments that waited in it {len(rows)} could be saved")
+        self._store.execute_many(
+            "INSERT OR REPLACE INTO dropped VALUES (?, ?, ?)", [row for row in counts if list(map(type, row)) == [str, int, int]]
+        )
+        self._store.salvaged("outbox", f"of the moments that waited in it {len(rows)} could be saved")
         return len(rows)
 
 

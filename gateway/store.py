@@ -5,7 +5,8 @@ Promises
 - A transaction happens whole or not at all; transactions within one another are one.
 - A full disk raises `DiskFullError` and changes nothing; the next transaction works as soon as there is space again.
 - A file that SQLite finds corrupt is set aside and a new one begun, so that the hub starts. What can be read of it is read
-  (`salvage`), after a crash in between too; then it is kept as `<name>.corrupt`, for support, over the one of an earlier time.
+  (`salvage`), each part its own, after a crash in between too; then it is kept as `<name>.corrupt`, for support, over the one of
+  an earlier time.
 - A file in which damage shows only at work is looked through as a whole at the next start.
 - Every file has a `generation` of its own, drawn by lot, which is part of each id that is counted here: ids never repeat, even when
   the file was lost and counting begins again. A file whose log cannot be read to its last commit gets another one: what had been
@@ -156,32 +157,47 @@ class Store:
 
     # ------------------------------------------------------------ after damage
 
-    @property
-    def damaged(self) -> bool:
-        """Whether there is a file that was set aside and not yet salvaged; inside a transaction."""
-        return _beside(self.path, DAMAGED).exists() and not self.recall(SALVAGED)
+    def is_damaged(self, part: str) -> bool:
+        """Whether there is a file that was set aside, of which this part has not taken its own yet; inside a transaction."""
+        return _beside(self.path, DAMAGED).exists() and not self.recall(f"{SALVAGED} {part}")
 
     def salvage(self, table: str, key: str, columns: str) -> list[list[Any]]:
         """The rows of a table that can still be read in the damaged file, by ascending key (an integer).
 
         Belongs in one transaction with whatever keeps them and with `salvaged`, so that a crash loses nothing and doubles nothing.
         """
-        with closing(sqlite3.connect(_beside(self.path, DAMAGED), isolation_level=None)) as connection:
-            with suppress(sqlite3.Error):
-                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-                connection.execute("PRAGMA writable_schema = ON")  # else nothing is read of a file that was cut short
+        with self._damaged() as connection:
             return _readable(connection, table, key, columns)
 
-    def salvaged(self) -> None:
-        """Note, inside the transaction, that all that is wanted of the damaged file is here."""
-        self.remember(SALVAGED, "yes")
+    def salvage_few(self, table: str, columns: str) -> list[tuple[Any, ...]]:
+        """The same for a small table without such a key, as far as it can be read from either end. The first column is its key."""
+        found: dict[Any, tuple[Any, ...]] = {}
+        with self._damaged() as connection:
+            for direction in ("ASC", "DESC"):
+                with suppress(sqlite3.Error):
+                    for row in connection.execute(f"SELECT {columns} FROM {table} ORDER BY 1 {direction}"):  # noqa: S608
+                        found[row[0]] = row
+        return list(found.values())
+
+    def salvaged(self, part: str, what: str) -> None:
+        """Note, inside the transaction, that a part has taken its own, and in words for a person what that was."""
+        self.remember(f"{SALVAGED} {part}", what)
+        self.remember(SET_ASIDE, f"{self.recall(SET_ASIDE)}; {what}")
 
     def keep_damaged(self) -> None:
-        """Give the damaged file the name under which it is kept; after the transaction."""
+        """Give the damaged file the name under which it is kept, once every part has taken its own."""
         damaged = _beside(self.path, DAMAGED)
         if damaged.exists():
             with suppress(OSError):  # on a disk that takes nothing: then at the next start
                 _move(damaged, _beside(self.path, KEPT))
+
+    @contextmanager
+    def _damaged(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(_beside(self.path, DAMAGED), isolation_level=None)) as connection:
+            with suppress(sqlite3.Error):
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+                connection.execute("PRAGMA writable_schema = ON")  # else nothing is read of a file that was cut short
+            yield connection
 
     def _suspect(self) -> None:
         with suppress(OSError):
@@ -191,7 +207,7 @@ class Store:
 DAMAGED, KEPT, SUSPECT = ".damaged", ".corrupt", ".suspect"
 """Endings of files beside the store: set aside and to be salvaged; salvaged and kept; an empty one that says to look closely."""
 
-SALVAGED = "salvaged"  # remembered, with some text
+SALVAGED = "salvaged"  # begins the name under which is remembered what a part has taken from the damaged file
 SET_ASIDE = "set aside"  # remembered: why an older file was, until that has been told
 
 

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import math
+import os
 import sys
 import tempfile
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,11 +21,14 @@ from gateway.clock import VirtualClock
 from gateway.config import load
 from gateway.config.units import convert
 from gateway.diagnosis import load_kind
-from gateway.diagnosis.contract import PointInfo, Quantity
+from gateway.diagnosis.contract import Phase, PointInfo, Quantity
 from gateway.diagnosis.engine import VERSION, Engine
 from gateway.migrations import STEPS
 from gateway.saved_state import BUDGET, WATCH, SavedState, Stamp
-from gateway.store import Store
+from gateway.service.case import Cases
+from gateway.store import PAGE, Store
+
+from moments_of import change
 
 WALL = datetime(2026, 1, 1, tzinfo=UTC)
 POINTS = [PointInfo(f"d/{name}", "d", name, "°C", name, "d") for name in ("a", "b")]
@@ -287,17 +292,19 @@ def hub_config(tmp_path_factory):
     return replace(load(path), rules=rules)
 
 
-def starts(folder, config, part, content):
-    """Start a hub that has saved everything properly but for one row."""
+@contextmanager
+def started(folder, config, part, content):
+    """A hub that has saved everything properly but for one row, and its case number of an open episode."""
     with Store.open(folder / "canary.db") as store:
         put_down(store, SAVED[-1])
         with store.transaction():
             store.execute("UPDATE saved SET value = ? WHERE part = ?", (content, part))
+        number = Cases(store, "hub-1").of("warm:d/a#2")
 
-        async def started():
+        async def start():
             return Hub(config, VirtualClock(), store)
 
-        return asyncio.run(started()).engine
+        yield asyncio.run(start()), number
 
 
 @settings(max_examples=40, deadline=None)
@@ -312,7 +319,14 @@ def test_whatever_lies_on_the_disk_the_hub_starts(tmp_path_factory, hub_config, 
     content = bytearray(json.dumps(rows[part]).encode())
     for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=3), label="bytes"):
         content[place] = data.draw(st.integers(0, 255) | st.sampled_from(list(b'0123456789.-"[]{},')))
-    starts(tmp_path_factory.mktemp("hub"), hub_config, part, bytes(content))
+    with started(tmp_path_factory.mktemp("hub"), hub_config, part, bytes(content)):
+        pass
+
+
+def test_a_hub_that_has_lost_nothing_knows_what_is_open(tmp_path, hub_config):
+    with started(tmp_path, hub_config, "voids", b"{}") as (hub, number):
+        assert len(hub.engine.open_episodes()) == 3
+        assert hub.filing.desk.moment(change(episode="warm:d/a#2")).data.case == number
 
 
 @pytest.mark.parametrize(
@@ -323,10 +337,28 @@ def test_whatever_lies_on_the_disk_the_hub_starts(tmp_path_factory, hub_config, 
         ("engine", b'{"version": 1e99}'),
     ],
 )
-def test_state_that_is_sound_and_makes_no_sense_costs_what_was_learnt(tmp_path, hub_config, part, content):
-    assert starts(tmp_path, hub_config, "voids", b"{}").open_episodes()
-    (tmp_path / "canary.db").unlink()
-    assert not starts(tmp_path, hub_config, part, content).open_episodes()
+def test_an_episode_that_is_forgotten_and_found_again_goes_on_under_its_case_number(tmp_path, hub_config, part, content):
+    """The diagnosis counts from one again; what it comes to call by the name of a forgotten episode is another one."""
+    with started(tmp_path, hub_config, part, content) as (hub, number):
+        assert not hub.engine.open_episodes()
+        numbers = [hub.filing.desk.moment(change(episode=f"warm:d/a#{count}", phase=Phase.OPENED)).data.case for count in (1, 1, 2)]
+        assert numbers[:2] == [number, number]
+        assert numbers[2] != number
+
+
+def test_a_damaged_store_is_put_away_when_every_part_of_the_hub_has_taken_its_own(tmp_path, hub_config):
+    path = tmp_path / "canary.db"
+    with started(tmp_path, hub_config, "voids", b"{}") as (_, number):
+        pass
+    path.write_bytes(path.read_bytes()[:-PAGE] + os.urandom(PAGE))
+
+    async def start(store):
+        return Hub(hub_config, VirtualClock(), store)
+
+    with Store.open(path) as store:
+        hub = asyncio.run(start(store))
+        assert sorted(file.name for file in tmp_path.iterdir() if "-wal" not in file.name) == ["canary.db", "canary.db.corrupt"]
+        assert hub.filing.desk.moment(change(episode="warm:d/a#1", phase=Phase.OPENED)).data.case == number
 
 
 def lists_in(data):

@@ -35,6 +35,10 @@ class Desk:
         self._store = store
         self._cases = Cases(store, config.hub.id)
 
+    def forget(self) -> None:
+        """See `Cases.forget`."""
+        self._cases.forget()
+
     def write(self, statement: Statement) -> moments.Moment:
         """The moment that says a statement; see `moment`."""
         adds = {
