@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from gateway.clock import Clock
 from gateway.commands import Answer, Command, Commands, Effect
-from gateway.service import visits
+from gateway.service import digest, visits
 from gateway.service.contract import Statement
 from gateway.service.service import Service
 
@@ -36,6 +36,7 @@ Carry = Callable[[Any, float], tuple[Answer, Iterable[Statement]]]
 def offer(commands: Commands, hub: Hub, clock: Clock) -> None:
     """Add the commands of the service."""
     add, by = commands.add, partial(_by, hub, clock)
+    add("digest", digest.Ask, lambda _: hub.service.digests.so_far(clock.now()), Effect.NONE, cloud=False)
     add("visit-start", visits.Start, by("visits", lambda service: service.visits.start), Effect.ONCE)
     add("visit-note", visits.Note, by("visits", lambda service: service.visits.note), Effect.ONCE)
     add("visit-found", visits.Found, by("visits", lambda service: service.visits.found), Effect.ONCE)

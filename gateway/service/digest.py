@@ -18,6 +18,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gateway import moments
+from gateway.commands import Answer, Command, CommandError
 from gateway.config.model import Config
 from gateway.diagnosis.contract import HUB, STATE, Change, Phase, PointInfo, RuleKeys
 from gateway.service.casebook import Case, Casebook
@@ -42,6 +43,10 @@ CREDITS = {
     "by the owner": "owner",
     BY_CONFIG: "settings",
 }  # how the last moment of a case begins to say how it ended -> key of the catalogue
+
+
+class Ask(Command, frozen=True, kw_only=True):
+    """The digest as it would be made now."""
 
 
 class Tally(Struct, kw_only=True):
@@ -156,10 +161,12 @@ class Digests:
             at = self._due(wall) or at
         self.next_due = now + min(LOOK, max((at - wall.astimezone(UTC)).total_seconds(), 0.0))
 
-    def so_far(self, now: float) -> str | None:
-        """The digest as it would be now; None while nobody knows what time it is."""
+    def so_far(self, now: float) -> Answer:
+        """See `Ask`. Raises CommandError while nobody knows what time it is."""
         wall = self._facts.wall(now)
-        return None if wall is None else self._account(wall).text
+        if wall is None:
+            raise CommandError("clock-not-set", "the hub does not know what time it is, so it cannot say since when")
+        return {"says": self._account(wall).text}
 
     # ------------------------------------------------------------ when
 
