@@ -36,6 +36,7 @@ from gateway.filing import Filing
 from gateway.health import LOOK, Health
 from gateway.hub_commands import HubCommands
 from gateway.polling import Poller, Schedule
+from gateway.privacy_commands import PrivacyCommands
 from gateway.saved_state import Stamp
 from gateway.service.contract import Statement
 from gateway.service.desk import Desk
@@ -84,6 +85,7 @@ class Hub:
         self.filing = Filing(store, clock, self._thread, self.clerk, desk, state=self._state, filed=self._filed)
         self.commands = Commands()
         HubCommands(self, clock).offer(self.commands)
+        PrivacyCommands(self).offer(self.commands)
         self.engine = self._engine(config)
         self.service = self._service(config)
         self.tell(self._resume())
@@ -173,6 +175,7 @@ class Hub:
             random=random.random,
             vitals=self.vitals,
             account=lambda: self.clerk.account(self.filing.desk),
+            leaving=self.clerk.leaving,
             downlink=self._start_downlink(),
         )
         self._start("uplink", self._uplink.run(self.outbox, self._thread, self._mail))

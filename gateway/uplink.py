@@ -62,12 +62,13 @@ class Uplink:
         random: Callable[[], float],
         vitals: Callable[[], Mapping[str, Any]] = dict,
         account: Callable[[], object] = lambda: None,
+        leaving: Callable[[bytes], bytes] = bytes,
         downlink: Downlink | None = None,
     ) -> None:
         """random: uniform in [0, 1), for the pauses. vitals: facts for the state message, asked about once a minute.
 
         account: called in the thread of the outbox when the link is back and when a moment was refused, so that a moment can tell
-        what was dropped.
+        what was dropped. leaving: what may leave, when it is sent, of a moment that has waited.
 
         downlink: hears what is asked of this hub, and has the answers; without one, nothing is subscribed to.
         """
@@ -76,6 +77,7 @@ class Uplink:
         self._clock = clock
         self._vitals = vitals
         self._account = account
+        self._leaving = leaving
         self._downlink = downlink
         self.backoff = Backoff(config.retry_first, config.retry_longest, random)
         self._pace = Pace(random)
@@ -157,7 +159,7 @@ class Uplink:
         return chosen
 
     def _send_one(self, link: Link, entry: Entry) -> None:
-        wire, encoding = restamped(entry.wire, self._clock), ""
+        wire, encoding = self._leaving(restamped(entry.wire, self._clock)), ""
         if self._pack and len(wire) > self._config.compress_above:
             wire, encoding = self._pack(wire), self._config.compress
         if len(wire) + len(self._moments) + ENVELOPE > link.largest:

@@ -14,6 +14,7 @@ class Changes(msgspec.Struct, frozen=True):
     hub: bool
     uplink: bool
     desk: bool
+    privacy: bool
     owners: frozenset[str]
     buses: frozenset[str]
     devices: frozenset[str]
@@ -33,6 +34,7 @@ def changes(old: Config, new: Config) -> Changes:
         hub=old.hub != new.hub,
         uplink=old.uplink != new.uplink,
         desk=old.desk != new.desk,
+        privacy=old.privacy != new.privacy,
         owners=_differing(old.owners, new.owners),
         buses=_differing(old.buses, new.buses),
         devices=_differing(old.devices, new.devices),

@@ -94,6 +94,12 @@ class Ceilings:
             self._keep(book)
         return True
 
+    def leave_untold(self, moment: Moment) -> None:
+        """A moment is not told, for another reason. Where its case begins with it, the next one that may be told begins it."""
+        if moment.data.phase is Phase.OPENED and moment.data.kind not in ONE_OFF:
+            with self._store.transaction():
+                self._store.execute("INSERT OR IGNORE INTO untold VALUES (?)", (moment.data.case,))
+
     def _book(self, now: float) -> _Book:
         text = self._store.recall(NAME)
         return msgspec.json.decode(text, type=_Book) if text else _Book(now)

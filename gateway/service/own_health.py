@@ -1,6 +1,6 @@
 """What the hub tells of itself: moments of the kind `hub`, about what it could not tell, could not keep or had to begin anew."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -32,7 +32,7 @@ REMEDIES = {
 class Notice(NamedTuple):
     """Something that the hub has to say of itself. `counts` are moments that were not told, by rule or by reason.
 
-    about: "outbox", "store" or "limits". lasted: for how many seconds it has been so.
+    about: "outbox", "store", "limits" or "consent". lasted: for how many seconds it has been so.
     """
 
     about: str
@@ -90,6 +90,18 @@ def begun_anew(why: str) -> Notice:
         because=why,
         advice=(CHECK_DISK,),
         how="begun anew",
+    )
+
+
+def consent(changes: Sequence[tuple[str, str]]) -> Notice:
+    """Consent to tell of a class of points was withdrawn or granted, in this order; who did so is nobody's business."""
+    steps = [f"{changed} for what is {one}" for changed, one in changes]
+    return Notice(
+        about="consent",
+        phase=Phase.CLOSED,
+        says=f"Consent was {' and '.join(steps)}.",
+        because="somebody said so on the hub itself",
+        how=changes[-1][0],
     )
 
 
