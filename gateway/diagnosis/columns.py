@@ -13,6 +13,7 @@ from gateway.diagnosis.history import History
 from gateway.diagnosis.watch import ANYTHING, NOTHING, WIDEST, Extremes, Local, Watch
 
 LONG_AGO = -math.inf
+ANY_TEXT = ("", "\U0010ffff")
 NO_TEXT = ("b", "a")  # a band for texts that none is in
 NOT_A_NUMBER = NoValue("not a number")
 
@@ -100,7 +101,7 @@ class Column:
                 low = max(low, watch.low)
                 high = min(high, watch.high)
             if isinstance(value, str):
-                low, high = (value, value) if low <= high else NO_TEXT  # type: ignore[operator]
+                low, high = ANY_TEXT if not self.watches else (value, value) if low <= high else NO_TEXT  # type: ignore[operator]
         for plan, index in self.places():
             plan.lows[index] = low
             plan.highs[index] = high
@@ -122,9 +123,9 @@ class Plan:
         self.at = LONG_AGO
         self.values: tuple[Outcome, ...] = ()
         watched = [bool(column.watches) or column.point.name == STATE for column in columns]
-        low, high = NOTHING
-        self.lows: list[float | str] = [low if watch else -WIDEST for watch in watched]
-        self.highs: list[float | str] = [high if watch else WIDEST for watch in watched]
+        low, high = NOTHING  # the first reading of a point concerns somebody in any case: from then on it is known
+        self.lows: list[float | str] = [low] * len(columns)
+        self.highs: list[float | str] = [high] * len(columns)
         self.history: History | None = None
         if any(watched) and points != (STATE,):
             self.history = History(len(points))
