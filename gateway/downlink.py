@@ -6,8 +6,8 @@ Promises
   connection or a restart too (`answers.py`).
 - A question that comes again, under the same `id`, is not done again: it gets the answer of before, byte for byte. A question that
   was refused was not begun, and may be asked again.
-- A flood neither grows the memory nor keeps the hub from its work: so many commands a minute are done, the broker holds back the
-  others (receive maximum), and what it sends in spite of that is dropped and counted.
+- A flood neither grows the memory nor keeps the hub from its work: so many commands a minute are done, others wait, here and at the
+  broker (receive maximum; Mosquitto 2.0 does not keep to it), and what is more than that is dropped and counted.
 - What is in a command is never logged, only its name, its id and how it ended.
 
 `hear` and `replies` are the uplink's, on the loop; `run` is a task.
@@ -34,7 +34,7 @@ from gateway.store import Store, StoreError
 
 log = structlog.get_logger("downlink")
 
-WAITING = 32  # commands that were heard and not yet looked at
+WAITING, WAITING_BYTES = 100, 2**20  # commands that were heard and not yet looked at
 AT_WORK = 8  # commands that are being done
 OUTGOING = 50  # answers that wait for the broker; while there are so many, no command is taken
 RECENT, RECENT_BYTES = 50, 256 * 1024  # answers that are kept in memory
@@ -81,6 +81,7 @@ class Downlink:
         self._thread = thread
         self._wake = wake
         self._heard: deque[tuple[Publication, Callable[[], None]]] = deque()
+        self._heard_bytes = 0
         self._dropped = 0
         self._news = asyncio.Event()  # something was heard, or there is room for answers again
         self._keys = count(1)
@@ -99,11 +100,13 @@ class Downlink:
 
     def hear(self, publication: Publication, taken: Callable[[], None]) -> None:
         """Somebody has published a command; returns at once. `taken` is called when the next may come."""
-        if len(self._heard) >= WAITING:
+        size = len(publication.payload)
+        if len(self._heard) >= WAITING or self._heard_bytes + size > WAITING_BYTES:
             self._dropped += 1
             if self._dropped == 1:
-                log.warning("more commands than the broker was asked for; some are dropped")
+                log.warning("more commands than can wait; some are dropped", waiting=len(self._heard))
             return
+        self._heard_bytes += size
         self._heard.append((publication, taken))
         self._news.set()
 
@@ -165,7 +168,9 @@ class Downlink:
             self._counted_at = now
             if self._budget >= 1.0:
                 self._budget -= 1.0
-                return self._heard.popleft()
+                publication, taken = self._heard.popleft()
+                self._heard_bytes -= len(publication.payload)
+                return publication, taken
             await asyncio.sleep((1.0 - self._budget) / rate)
 
     async def _take(self, publication: Publication, start: Start) -> None:
