@@ -35,6 +35,7 @@ class NoValue(msgspec.Struct, frozen=True):
 
 
 Value: TypeAlias = float | int | bool | str
+Held: TypeAlias = Literal["number", "flag", "text"]
 Outcome: TypeAlias = Value | NoValue
 
 
@@ -136,6 +137,11 @@ class PointKeys(Keys, frozen=True, kw_only=True):
         Literal["", "open", "household", "personal"],
         msgspec.Meta(description="Its class, which says what may leave the hub; that of its device where this is empty."),
     ] = ""
+
+    @property
+    def holds(self) -> Held:
+        """What its values are, as far as the keys tell; a rule that can do nothing with that is a mistake in the config."""
+        return "number"
 
 
 class DeviceSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from drivers.contract import KeyMistake, NoValue, Outcome, PointKeys, Value
+from drivers.contract import Held, KeyMistake, NoValue, Outcome, PointKeys, Value
 
 MISSING = NoValue("not in this message")
 NOT_A_NUMBER = NoValue("not a number")
@@ -62,6 +62,12 @@ class ValueKeys(PointKeys, frozen=True, kw_only=True):
     def scaled(self) -> bool:
         """Whether the value is another number than the raw one."""
         return (self.scale, self.offset, self.decimals) != (1.0, 0.0, None)
+
+    @property
+    def holds(self) -> Held:
+        """See `PointKeys.holds`."""
+        named = set(map(type, self.values.values()))
+        return "text" if str in named else "flag" if named == {bool} else "number"
 
     @property
     def voids(self) -> frozenset[Value]:
@@ -160,6 +166,13 @@ class LayoutKeys(ValueKeys, frozen=True, kw_only=True):
                 raise KeyMistake("scale", "scale, offset or decimals for a string", "none")
         else:
             _check_names(self.values)
+
+    @property
+    def holds(self) -> Held:
+        """See `PointKeys.holds`."""
+        if self.type == "string":
+            return "text"
+        return "flag" if self.type in ("bool", "bit") and not self.values else super().holds
 
     @property
     def slice(self) -> tuple[int, int]:

@@ -34,6 +34,17 @@ def test_what_its_samples_say_is_what_stands_beside_them(profile):
         ]
 
 
+def test_what_a_point_is_said_to_hold_is_what_its_samples_give(profile):
+    sorts = {bool: "flag", str: "text", int: "number", float: "number"}
+    given = {
+        (name, sorts[type(value)])
+        for sample, _ in profile.samples
+        for name, value in profile.driver.decode(profile.device, sample).items()
+        if not isinstance(value, NoValue)
+    }
+    assert given == {(name, profile.device.points[name].holds) for name, _ in given}
+
+
 def test_it_names_where_its_points_are_from(profile):
     path = next(path for path in PROFILES if path.stem == profile.device.name)
     assert tomli.loads(path.read_text(encoding="utf-8"))["manual"]

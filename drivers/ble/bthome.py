@@ -72,8 +72,12 @@ def _sint(name: str, size: int, factor: float = 1, unit: str = "") -> Object:
     return _number(name, size, factor, unit, signed=True)
 
 
+def _truth(data: bytes) -> bool:
+    return data != b"\0"
+
+
 def _flag(name: str) -> Object:
-    return Object(name, 1, lambda data: data != b"\0")
+    return Object(name, 1, _truth)
 
 
 def _version(name: str, size: int) -> Object:
@@ -214,6 +218,9 @@ OBJECTS: Mapping[int, Object] = {
 
 UNITS: Mapping[str, str] = {kind.name: kind.unit for kind in OBJECTS.values()}
 """Every name that a point may ask for, and its unit."""
+
+FLAGS = frozenset(kind.name for kind in OBJECTS.values() if kind.read is _truth)
+"""The names whose values are on or off."""
 
 TEXTS = frozenset({"button", "command", "text", "raw", "firmware"})
 """The names whose values are text."""

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from drivers.ble import bthome
 from drivers.ble.adverts import ADDRESS, full_uuid
-from drivers.contract import BusSpec, Complaint, DeviceSpec, KeyMistake, Keys, Seconds, Secret
+from drivers.contract import BusSpec, Complaint, DeviceSpec, Held, KeyMistake, Keys, Seconds, Secret
 from drivers.layout import LayoutKeys
 
 STAND_IN = "stand-in:"
@@ -90,6 +90,13 @@ class PointKeys(LayoutKeys, frozen=True, kw_only=True):
             raise KeyMistake("writable", found, "a number or bit in a `characteristic`")
         if not (self.read_back or self.writable):
             raise KeyMistake("read_back", "a point that is never written", "`writable = true` beside it")
+
+    @property
+    def holds(self) -> Held:
+        """See `PointKeys.holds`."""
+        if self.object and not self.values:
+            return "text" if self.object in bthome.TEXTS else "flag" if self.object in bthome.FLAGS else "number"
+        return super().holds
 
     def _check_object(self) -> None:
         if self.object not in bthome.UNITS:

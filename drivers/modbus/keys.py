@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from drivers.contract import KeyMistake, Keys, PointKeys, Seconds
+from drivers.contract import Held, KeyMistake, Keys, PointKeys, Seconds
 from drivers.modbus.blocks import Span
 
 Table = Literal["coil", "discrete", "input", "holding"]
@@ -207,6 +207,13 @@ class ModbusPoint(PointKeys, frozen=True, kw_only=True):
     def table(self) -> Table:
         """Where it is."""
         return next(table for table in TABLES if getattr(self, table) is not None)
+
+    @property
+    def holds(self) -> Held:
+        """See `PointKeys.holds`."""
+        if self.values or self.kind == "string":
+            return "text"
+        return "flag" if self.kind in ("bool", "bit") else "number"
 
     @property
     def kind(self) -> Type:

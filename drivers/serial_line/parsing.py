@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta
 
-from drivers.contract import KeyMistake, Keys, NoValue, Outcome, Value
+from drivers.contract import Held, KeyMistake, Keys, NoValue, Outcome, Value
 from drivers.layout import MISSING, NOT_A_NUMBER, LayoutKeys, compile_field, compile_value
 
 EMPTY = NoValue("empty")
@@ -79,6 +79,11 @@ class SaidKeys(LayoutKeys, frozen=True, kw_only=True):
             raise KeyMistake("length", "a length beside field or key", "one of them: a field is as long as it is")
         elif self.text and (self.values or self.scaled):
             raise KeyMistake("text", "text together with values, scale, offset or decimals", "one of them")
+
+    @property
+    def holds(self) -> Held:
+        """See `PointKeys.holds`."""
+        return "text" if self.text else super().holds
 
 
 def misfits(keys: ParseKeys, points: Mapping[str, SaidKeys]) -> Iterator[tuple[tuple[str, ...], str, str]]:

@@ -16,6 +16,7 @@ from gateway.config.points import check_device_name, check_name, read_points
 from gateway.config.problems import Path, Told, Unfit, described, nearest, one_of, quoted
 from gateway.config.profiles import Shelf, Written
 from gateway.config.tables import table
+from gateway.config.watched import Sort
 
 
 class Line(NamedTuple):
@@ -68,7 +69,7 @@ class Devices:
         self._lines = lines
         self._shelf = shelf
         self._findings = findings
-        self.units: dict[str, dict[str, str] | None] = {}  # device -> point -> unit; None where its points are not known
+        self.sorts: dict[str, dict[str, Sort] | None] = {}  # device -> point -> its sort; None where its points are not known
         self.read = {name: self._device(name, raw) for name, raw in sections["device"].items()}
         self._of_bus: dict[str, list[str]] = {name: [] for name in lines}
         for name, raw in sections["device"].items():
@@ -97,14 +98,14 @@ class Devices:
     def _device(self, name: str, raw: dict[str, Any]) -> DeviceConfig | None:
         at = ("device", name)
         check_device_name(at, self._findings)
-        self.units[name] = None
+        self.sorts[name] = None
         line = self._bus(raw, at)
         try:
             profile = self._profile(raw, at)
         except Told:
             line, profile = None, None
         else:
-            self._note_units(name, _points_over(profile, raw))
+            self._note_sorts(name, _points_over(profile, raw))
         if line is None or not self._is_of_family(line, raw, profile, at):
             self._read_common(raw, at)
             return None
@@ -113,7 +114,7 @@ class Devices:
         points = self._points(raw, at, line.driver, profile)
         if points is None or common is None or keys is None:
             return None
-        self.units[name] = {point: keys.unit for point, keys in points.items()}
+        self.sorts[name] = {point: Sort(keys.unit, keys.holds) for point, keys in points.items()}
         self._check_firmware_point(common.firmware_point, points, (*at, "firmware_point"))
         return DeviceConfig(name=name, common=common, keys=keys, points=points)
 
@@ -181,11 +182,11 @@ class Devices:
             self._findings.add(at, "this device has no points", "some, as in points.core_temp = { ... }, or a profile", key=True)
         return None if not points or None in points.values() else points
 
-    def _note_units(self, device: str, written: Mapping[str, Any]) -> None:
+    def _note_sorts(self, device: str, written: Mapping[str, Any]) -> None:
         """Remember which points there are, and their units as far as they can be told before they are read."""
         raws = {name: point if isinstance(point, dict) else {} for name, point in written.items()}
         if raws:
-            self.units[device] = {name: str(point.get("unit", "")) for name, point in raws.items()}
+            self.sorts[device] = {name: Sort(str(point.get("unit", ""))) for name, point in raws.items()}
 
 
 def _points_over(profile: Written | None, raw: dict[str, Any]) -> dict[str, Any]:

@@ -280,7 +280,7 @@ class Config(Keys, frozen=True, kw_only=True):
             line, every = device.common.bus, device.common.every
             for point, keys in device.points.items():
                 label = keys.label or f"{device.title} {point.replace('_', ' ')}"
-                found.append(PointInfo(f"{name}/{point}", name, point, keys.unit, label, device.title, "number", line, every))
+                found.append(PointInfo(f"{name}/{point}", name, point, keys.unit, label, device.title, keys.holds, line, every))
             found.append(PointInfo(f"{name}/{STATE}", name, STATE, "", f"{device.title} state", device.title, "text", line, every))
         for name, bus in self.buses.items():
             title = bus.common.label or f"bus {name}"

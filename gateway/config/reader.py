@@ -91,7 +91,7 @@ def _build(sections: Sections, findings: Findings, shelf: Shelf) -> Config | Non
     devices = Devices(sections, lines, shelf, findings)
     buses = devices.buses()
     owners = read_owners(sections, devices.read, findings)
-    points = Points(devices.units, sections["bus"])
+    points = Points(devices.sorts, sections["bus"])
     rules = Rules(sections, points, shelf, findings)
     maintenance = read_maintenance(sections, points, findings)
     insights = read_insights(sections, points, findings)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from gateway.config.problems import nearest
 from gateway.diagnosis.contract import HUB, STATE, PointInfo, PointType
@@ -10,23 +11,33 @@ from gateway.diagnosis.hub_parts import PARTS
 from gateway.diagnosis.watch import is_meant
 
 
-class Points:
-    """Every point that a rule may watch: device (or "bus.NAME") -> point -> unit."""
+class Sort(NamedTuple):
+    """What is known of a point before its device is: the unit and the type of its values."""
 
-    def __init__(self, devices: Mapping[str, dict[str, str] | None], buses: Iterable[str]) -> None:
-        self._units = {device: {**(units or {}), STATE: ""} for device, units in devices.items()}
-        self._units.update({f"bus.{bus}": {STATE: ""} for bus in buses})
-        self._units[HUB] = {part.name: part.unit for part in PARTS}
-        self._unsure = {device for device, units in devices.items() if units is None}
-        self._names = {name for units in self._units.values() for name in units}
+    unit: str = ""
+    type: PointType = "number"
+
+
+SAID = Sort("", "text")
+
+
+class Points:
+    """Every point that a rule may watch: device (or "bus.NAME") -> point -> its sort."""
+
+    def __init__(self, devices: Mapping[str, Mapping[str, Sort] | None], buses: Iterable[str]) -> None:
+        self._sorts = {device: {**(sorts or {}), STATE: SAID} for device, sorts in devices.items()}
+        self._sorts.update({f"bus.{bus}": {STATE: SAID} for bus in buses})
+        self._sorts[HUB] = {part.name: Sort(part.unit, part.type) for part in PARTS}
+        self._unsure = {device for device, sorts in devices.items() if sorts is None}
+        self._names = {name for sorts in self._sorts.values() for name in sorts}
 
     def matching(self, glob: str) -> list[PointInfo]:
         """The points that a glob such as "freezer-*/core_temp" is written for: as the engine sees it."""
         device_glob, slash, point_glob = glob.partition("/")
         if slash and "/" not in point_glob:  # an id has one slash, so the halves may be matched by themselves
             names = {name for name in self._names if fnmatchcase(name, point_glob)}
-            devices = [device for device in self._units if is_meant(f"{device}/", (f"{device_glob}/",))]
-            return [self._info(device, name) for device in devices for name in self._units[device] if name in names]
+            devices = [device for device in self._sorts if is_meant(f"{device}/", (f"{device_glob}/",))]
+            return [self._info(device, name) for device in devices for name in self._sorts[device] if name in names]
         return [self._info(device, name) for device, name in self._all() if is_meant(f"{device}/{name}", (glob,))]
 
     def may_match(self, glob: str) -> bool:
@@ -39,11 +50,11 @@ class Points:
         if not slash:
             point = device_glob if device_glob in self._names else nearest(device_glob, self._names)
             return f"*/{point}" if point else ""
-        devices = [device for device in self._units if fnmatchcase(device, device_glob)]
+        devices = [device for device in self._sorts if fnmatchcase(device, device_glob)]
         if devices:
-            point = nearest(point_glob, {name for device in devices for name in self._units[device]})
+            point = nearest(point_glob, {name for device in devices for name in self._sorts[device]})
             return f"{device_glob}/{point}" if point else ""
-        having = [device for device in self._units if any(fnmatchcase(name, point_glob) for name in self._units[device])]
+        having = [device for device in self._sorts if any(fnmatchcase(name, point_glob) for name in self._sorts[device])]
         device = nearest(device_glob, having)
         return f"{re.sub(r'[0-9]+$', '*', device) if '*' in device_glob else device}/{point_glob}" if device else ""
 
@@ -52,8 +63,8 @@ class Points:
         return [self._info(device, name) for device, name in self._all()]
 
     def _all(self) -> Iterator[tuple[str, str]]:
-        return ((device, name) for device, units in self._units.items() for name in units)
+        return ((device, name) for device, sorts in self._sorts.items() for name in sorts)
 
     def _info(self, device: str, name: str) -> PointInfo:
-        kind: PointType = "text" if name == STATE else "number"
-        return PointInfo(f"{device}/{name}", device, name, self._units[device][name], name, device, kind)
+        sort = self._sorts[device][name]
+        return PointInfo(f"{device}/{name}", device, name, sort.unit, name, device, sort.type)
