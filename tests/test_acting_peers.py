@@ -6,6 +6,7 @@ import contextlib
 import pytest
 from test_acting_ble import POINTS, bluez, dbus, thermostat  # noqa: F401  (fixtures)
 from test_acting_modbus import opened
+from test_acting_serial import TALKER
 
 from drivers.contract import DeviceFault
 from drivers.serial_line import SERIAL
@@ -158,6 +159,17 @@ async def test_a_port_that_was_plugged_in_elsewhere_is_found_when_it_is_opened_a
         await hub.polled("board", "router", value=False)
         assert hub.values("bus.line", "state") == [WELL]
     second.hang_up()
+
+
+async def test_a_talker_is_heard_again_at_once_when_its_port_is_opened_again(board):
+    """Whoever listens and whoever opens want the port at the same moment: it is opened once, and the bus was never down."""
+    async with Hub(SERIAL.open(line(board.path, TALKER), lambda *_: None)).polling() as hub:
+        for said in (b"GATE open\r", b"GATE shut\r", b"GATE open\r"):
+            await until(lambda: hub.poller.bus._listening)
+            board.say(said)
+            await hub.polled("gate", "state", value=b"open" in said)
+            assert (await hub.perform(Reopen("line"))).done
+        assert hub.values("bus.line", "state") == [WELL]
 
 
 async def test_a_port_that_is_gone_says_so_when_it_is_opened_again(board, hub):
