@@ -41,6 +41,7 @@ from gateway.saved_state import Stamp
 from gateway.service.contract import Statement
 from gateway.service.desk import Desk
 from gateway.service.facts import HubFacts
+from gateway.service.privacy import Privacy
 from gateway.service.service import Service
 from gateway.store import Store, StoreError
 from gateway.trial import Trial
@@ -301,6 +302,11 @@ class Hub:
     def case_numbers(self) -> Mapping[str, str]:
         """From the key of each case to its number; a question to the store."""
         return self.filing.desk.numbers()
+
+    @property
+    def privacy(self) -> Privacy:
+        """What may leave, by the config and the consent in force."""
+        return self.clerk.privacy
 
     def vitals(self) -> Mapping[str, Any]:
         """Vital figures for the cloud."""

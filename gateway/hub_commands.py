@@ -27,6 +27,7 @@ from gateway.outbox import Outbox
 from gateway.service.casebook import Case
 from gateway.service.contract import Statement
 from gateway.service.owners import DESK
+from gateway.service.privacy import Privacy
 from gateway.service.service import Service
 
 LISTED = 100  # cases, devices and the like that a state names; what is more is counted
@@ -106,6 +107,10 @@ class Hub(Protocol):
         """The service."""
 
     @property
+    def privacy(self) -> Privacy:
+        """What may leave."""
+
+    @property
     def outbox(self) -> Outbox:
         """What waits for the uplink."""
 
@@ -148,18 +153,18 @@ class HubCommands:
 
     async def state(self, _command: State) -> Answer:
         """See `State`."""
-        config, engine = self._hub.config, self._hub.engine
+        engine = self._hub.engine
         numbers = await self._hub.ask(self._hub.case_numbers)
         stats = await self._hub.ask(self._hub.outbox.stats)
         unwell = {
             device: state or "not heard yet"
             for device, state in self._hub.devices().items()
-            if state != "well" and grain(config, f"{device}/state").names
+            if state != "well" and self._grain(f"{device}/state").names
         }
         withheld = [
             {"rule": one.rule_id, "point": one.point.id, "since": self._stamp(one.since), "why": one.why}
             for one in engine.withheld()
-            if grain(config, one.point.id).names
+            if self._grain(one.point.id, one.rule_id).names
         ]
         return {
             **self._hub.vitals(),
@@ -176,7 +181,7 @@ class HubCommands:
         return max(0, len(self._hub.service.book.cases) - LISTED)
 
     def _case(self, case: Case, numbers: Mapping[str, str]) -> dict[str, Any]:
-        known = grain(self._hub.config, case.point)
+        known = self._grain(case.point, case.rule_id)
         said = {"rule": case.rule_id, "point": case.point} if known.names else {}
         said |= {"says": case.says} if known.text == "full" else {}
         said |= {"acknowledged": case.acknowledged} if case.acknowledged else {}
@@ -193,7 +198,7 @@ class HubCommands:
     async def evidence(self, command: EvidenceOf) -> Answer:
         """See `EvidenceOf`. Where a stretch was condensed, its least value stands at its beginning, its greatest in its middle."""
         case = await self._find(command.case)
-        known = grain(self._hub.config, case.point)
+        known = self._grain(case.point, case.rule_id)
         if known.evidence != "full" or known.value != "exact":
             raise CommandError("not-allowed", "more than the moments say of this point does not leave the hub; see [privacy]")
         engine = self._hub.engine
@@ -285,16 +290,12 @@ class HubCommands:
             raise CommandError("not-found", f"no case {quoted(number)} is open", field="case")
         return case
 
+    def _grain(self, point_id: str, rule_id: str = "") -> Grain:
+        """What leaves the hub of what a rule says of a point, now."""
+        return self._hub.privacy.grain(self._hub.privacy.class_of(point_id, rule_id))
+
     def _stamp(self, at: float) -> datetime:
         return self._clock.utc(at).astimezone(UTC).replace(microsecond=0)
-
-
-def grain(config: Config, point_id: str) -> Grain:
-    """What leaves the hub of a point."""
-    device, _, name = point_id.partition("/")
-    known = config.devices.get(device)
-    point = known.points.get(name) if known else None
-    return config.privacy.of((point and point.privacy) or (known and known.common.privacy) or config.privacy.default)
 
 
 def _few(many: Iterable[Any]) -> list[Any]:

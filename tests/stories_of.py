@@ -24,6 +24,7 @@ from gateway.service import asked
 from gateway.service.contract import Statement
 from gateway.service.desk import Desk
 from gateway.service.facts import HubFacts
+from gateway.service.privacy import Privacy
 from gateway.service.service import Service
 from gateway.store import Store
 
@@ -164,6 +165,7 @@ class Hub:
         self.desk = Desk(config, store, self.clock, lambda: moments.Hub(clock="synced", version="0"))
         self.commands = Commands()
         asked.offer(self.commands, self, self.clock)
+        self.privacy = Privacy(config)
         HubCommands(self, self.clock).offer(self.commands)
         self.moments: list[moments.Moment] = []
         self._begin()
