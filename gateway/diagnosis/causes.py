@@ -56,6 +56,7 @@ class Tree:
         self._above: dict[str, tuple[str, ...]] = {}
         self._infos = {point.id: point for point in points if point.name == STATE or point.device == HUB or point.id in parents}
         self._carriers = {parent for several in parents.values() for parent in several} | set(parents)
+        self.buses = tuple(node for node in parents if node.startswith("bus."))
         self._devices: dict[str, list[PointInfo]] = {}
         for node in parents:
             info = self._infos.get(node)
@@ -255,7 +256,7 @@ class Together:
     def hand_over(self, info: PointInfo, cause: PointInfo, episode: str, at: float) -> Change:
         """What explains it has been found after all."""
         self.caused_by = episode
-        because = f"{cause.device_label} failed at the same time, and {info.device_label} hangs on it"
+        because = f"{cause.device_label} failed no later, and {info.device_label} hangs on it"
         if cause.id == info.id:
             because = f"{cause.device_label} itself has failed"
         fault = Fault(layer(cause.id), place(cause.id), because)

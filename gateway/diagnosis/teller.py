@@ -68,6 +68,7 @@ class Teller:
         self._ear = Ear(self._tree, facts.heard, surroundings.settle)
         self._mutes = Mutes(surroundings.windows, surroundings.wall)
         self._tellings: dict[int, Telling] = {}  # by the number of the watch
+        self._of_device: dict[str, list[Telling]] = {}
         self._groups: dict[str, Together] = {}  # by node
         self._failing: dict[str, dict[str, Cause]] = {}  # node -> what is wrong with it, by key
         self._due: list[tuple[float, str]] = []  # a heap of (time, key); what is out of date is skipped
@@ -101,6 +102,7 @@ class Teller:
 
     def _place(self, telling: Telling) -> Telling:
         self._tellings[telling.watch.number] = self._by_key[telling.key] = telling
+        self._of_device.setdefault(telling.watch.point.device, []).append(telling)
         self._needed.update(map(node_of, telling.watch.rule.keys.needs))
         return telling
 
@@ -180,7 +182,7 @@ class Teller:
             openings=telling.openings,
             recurrence=max(1, telling.recurrence),
             caused_by=telling.caused_by,
-            fault=fault or change.fault or self._fault(point),
+            fault=fault or change.fault or self._fault(telling),
         )
         telling.kind, telling.severity = told.kind, told.severity
         self._facts.tell(told)
@@ -199,19 +201,31 @@ class Teller:
         number = f"All {len(on_it)}" if len(silent) == len(on_it) else f"{len(silent)} of the {len(on_it)}"
         return len(silent), f" {number} devices behind it are silent: {names}."
 
-    def _fault(self, point: PointInfo) -> Fault | None:
-        """Who has to look, where it is not just the point's own device."""
-        node = point.id
-        kind = layer(node)
+    def _fault(self, telling: Telling) -> Fault:
+        """What is at fault, by the node that it is about and by what is still well beside that."""
+        point = telling.watch.about
+        kind = layer(point.id)
         if kind == "device":
-            return None
-        devices = self._tree.devices(node)
-        reason = {
-            "bus": f"{point.device_label} itself is down: the line, not the {len(devices)} devices on it",
-            "network": "the hub works; what is beyond it does not",
-            "hub": "it is the hub itself",
-        }[kind]
-        return Fault(kind, place(node), reason)
+            reason = self._beside(point)
+        elif kind == "bus":
+            reason = self._beside_bus(point)
+        else:
+            reason = "the hub works; what is beyond it does not" if kind == "network" else "it is the hub itself"
+        return Fault(kind, place(point.id), reason)
+
+    def _beside(self, point: PointInfo) -> str:
+        wrong = {one.watch.about for one in self._of_device.get(point.device, ()) if one.is_open} - {point}
+        others = listed([one.label for one in sorted(wrong)])
+        if not others:
+            return f"nothing else about {point.device_label} is wrong"
+        return f"{others} {'is' if len(wrong) == 1 else 'are'} wrong too"
+
+    def _beside_bus(self, point: PointInfo) -> str:
+        others = [bus for bus in self._tree.buses if bus != point.id]
+        well = sum(bus not in self._failing and not self._facts.is_suspect(bus) for bus in others)
+        devices = self._tree.devices(point.id)
+        reason = f"{point.device_label} itself is down: the line, not the {len(devices)} devices on it"
+        return f"{reason}; {well} of the {len(others)} other lines {'is' if well == 1 else 'are'} well" if others else reason
 
     def _alone(self, telling: Telling, at: float) -> Fault | None:
         point = telling.watch.about
@@ -302,7 +316,7 @@ class Teller:
         telling.cause, telling.caused_by = cause.key, cause.episode
         change = replace(self._facts.compose(telling.watch, at), phase=Phase.HANDED_OVER, forecast=None, evidence=None)
         says = f"{info.device_label} explains this: {change.says}"
-        because = f"{info.device_label} failed at the same time, and {telling.watch.about.device_label} hangs on it"
+        because = f"{info.device_label} failed no later, and {telling.watch.about.device_label} hangs on it"
         self._tell(telling, replace(change, says=says, because=because), Fault(layer(info.id), place(info.id), because))
 
     def _works(self, node: str, cause: Cause, at: float) -> None:
@@ -311,7 +325,8 @@ class Teller:
         if wrong.pop(cause.key, None) is not None:
             for telling in self._effects(cause):
                 if telling.stage is Stage.ATTACHED or telling.caused_by:
-                    telling.due = at + self._patience(telling)
+                    slow = telling.caused_by and not telling.watch.absence  # what has warmed up takes about as long to cool
+                    telling.due = at + max(self._patience(telling), at - cause.since if slow else 0.0)
                     self._arm(telling)
             for group in self._groups.values():
                 if group.told and group.caused_by == cause.episode and group.due == NEVER:
@@ -340,10 +355,9 @@ class Teller:
             return
         label = self._tree.info(_of(before)).device_label if before else "What explained this"
         change = replace(self._facts.compose(telling.watch, at), phase=Phase.HANDED_OVER, forecast=None, evidence=None)
-        point = telling.watch.about
-        alone = self._alone(telling, at) or self._fault(point) or Fault("device", point.device, "")
-        because = f"{label} works again, and this has not followed for {duration(self._patience(telling))}"
-        fault = alone._replace(because=f"{because}; {alone.because}" if alone.because else because)
+        alone = self._alone(telling, at) or self._fault(telling)
+        because = f"{label} works again, and this has not followed"
+        fault = alone._replace(because=f"{because}; {alone.because}")
         self._tell(telling, replace(change, says=f"{label} does not explain this: {change.says}", because=because), fault)
 
     def _effects(self, cause: Cause) -> list[Telling]:

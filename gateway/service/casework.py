@@ -46,12 +46,12 @@ class Casework:
         self._config = config
         self._book = book
         self._proof = Proof(config.rules, facts)
-        self._explains: dict[str, str] = {}  # cause -> an episode that it explains, of the changes at hand
+        self._links: dict[str, Change] = {}  # cause -> the hand-over to it of what it explains, of the changes at hand
 
     def look_ahead(self, changes: Sequence[Change]) -> None:
         """These changes come next: which of them are causes of what was told before."""
-        pairs = [(change.caused_by, change.episode) for change in changes if change.phase is Phase.HANDED_OVER and change.caused_by]
-        self._explains = dict(reversed(pairs))
+        links = [change for change in reversed(changes) if change.phase is Phase.HANDED_OVER and change.caused_by]
+        self._links = {change.caused_by: change for change in links}  # of several the first
 
     def take(self, statement: Statement) -> Iterator[Statement]:
         """See `Part.take`."""
@@ -73,14 +73,15 @@ class Casework:
     # ------------------------------------------------------------ openings
 
     def _opened(self, change: Change) -> Iterator[Statement]:
-        effect = self._book.holding(self._explains.get(change.episode, ""))
+        link = self._links.get(change.episode)
+        effect = self._book.holding(link.episode) if link else None
         case = self._book.about(change.point.id) or effect or self._book.holding(change.caused_by)
         if case is None:
             yield self._begin(change)
         elif case.stage == "proving":
             yield from self._reopen(case, change)
-        elif case is effect:
-            yield self._found_cause(case, change)
+        elif link and case is effect:
+            yield self._found_cause(case, change, link)
         else:
             yield from self._join(case, change)
 
@@ -134,13 +135,19 @@ class Casework:
             yield from self._follow_evidence(case, change)
             yield self._told(case, replace(change, phase=Phase.WORSENED))
 
-    def _found_cause(self, case: Case, change: Change) -> Statement:
-        """What begins now explains a case that was told before: it goes to whom the cause belongs, under its own number."""
+    def _found_cause(self, case: Case, change: Change, link: Change) -> Statement:
+        """What begins now explains a case that was told before: it goes to whom the cause belongs, under its own number.
+
+        link: what the diagnosis says of that.
+        """
+        fault = change.fault or Fault("device", change.point.device, "")
+        change = replace(change, fault=fault._replace(because=link.because))
         self._book.add(case, change)
         case.cause = change.episode
         case.severity = max(case.severity, change.severity, key=SEVERITIES.index)
         adds = self._pass_on(case, owners.owner(self._config, change), change)
-        return self._told(case, replace(change, phase=Phase.HANDED_OVER), adds)
+        says = f"{change.says} That explains: {case.says}"
+        return self._told(case, replace(change, phase=Phase.HANDED_OVER, says=says), adds)
 
     def _lead(self, case: Case, change: Change) -> None:
         """From now on the case is told of this episode."""
