@@ -15,6 +15,7 @@ from drivers.contract import Batch, NoValue, Outcome
 from gateway import moments
 from gateway.clock import VirtualClock, wall_time, week_time
 from gateway.commands import Answer, Commands
+from gateway.config.actions import Write, intent
 from gateway.config.model import Config
 from gateway.config.units import convert, duration
 from gateway.diagnosis.contract import STATE
@@ -201,7 +202,8 @@ class Hub:
     def do(self, words: Sequence[str]) -> Answer:
         """Somebody asks for something: see `question`. Raises CommandError."""
         name, fields = question([self._number(each) for each in words], self.commands)
-        return asyncio.run(self.commands.read(name, fields, "person").perform())
+        answer: Answer = json.loads(asyncio.run(self.commands.read(name, fields, "person").perform()))
+        return answer
 
     def _number(self, text: str) -> str:
         """What a story calls "case 2" by its number."""
@@ -213,6 +215,18 @@ class Hub:
         self.moments += map(self.desk.write, statements)
         for deed in self.service.deeds():
             self.tell(self.service.take(self.engine.note(*deed)))
+        self._carry_out()
+
+    def _carry_out(self) -> None:
+        """What the service orders is done at once, and always can be; what comes of it the readings say."""
+        for order in self.service.remedies.orders(self.now()):
+            assert self.service.remedies.hand_out(order)
+            place = f"{order.action.device}/{order.action.point}" if isinstance(order.action, Write) else ""
+            before = self.engine.last(place)
+            result = self.service.remedies.done(
+                order.number, self.now(), done=True, says=f"the hub {intent(order.action)}", before=before and before[0]
+            )
+            self.tell(self.service.say("remedies", result))
 
     def now(self) -> float:
         return self.clock.now()
