@@ -35,6 +35,7 @@ def compose(
     `device` is None where the point is not a device's. `caused_by` is the case number of the episode that explains this one. `adds`
     are fields of `Account` beyond what the change knows.
     """
+    is_over = change.phase in OVER or change.kind == "recovery"
     return Moment(
         id="",
         source=f"/hubs/{hub_id}",
@@ -54,7 +55,7 @@ def compose(
             because=change.because,
             value=None if isinstance(change.value, NoValue) else short(change.value),
             advice=change.rule.advice,
-            steps=() if change.phase in OVER else tuple(Step(do=one.do, by=one.by, effect=one.effect) for one in change.rule.steps),
+            steps=() if is_over else tuple(Step(do=one.do, by=one.by, effect=one.effect) for one in change.rule.steps),
             since=second(utc(change.since)),
             how=change.how,
             forecast=change.forecast and _forecast(change.forecast),

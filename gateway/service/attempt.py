@@ -17,7 +17,7 @@ from drivers.contract import NoValue, Outcome, Value
 from gateway.config.actions import Action, Cycle, Reopen, Reset, Run, Write
 from gateway.service.contract import Try
 
-LONGEST = 300  # characters of what is kept of one try
+LONGEST = 200  # characters of what is kept of one try
 Stage = Literal["ordered", "watched", "stopped"]
 
 
@@ -32,22 +32,28 @@ class Order(NamedTuple):
 class Attempt(msgspec.Struct, kw_only=True):
     """A try that is under way. Times in seconds of the hub's timeline.
 
-    number: of its order. device: what its case is about. at: when it began. until: when its effect must have shown. before: what
-    the point of its case read when it began. was: what the point that it wrote to read before. openings: of its case, when it
-    began.
+    number: of its order. point: what its case is about. at: when it began. until: when its effect must have shown. before: what
+    the point of its case read when it began. was: what the point that it wrote to read before. did: what was
+    done, in words. openings: of its case, when it began.
     """
 
     number: int
     remedy: str
     case: str
-    device: str
+    point: str
     action: Action
     at: float
     openings: int
     before: Value | None = None
     was: Value | None = None
+    did: str = ""
     stage: Stage = "ordered"
     until: float | None = None
+
+    @property
+    def device(self) -> str:
+        """Whose case it is."""
+        return self.point.partition("/")[0]
 
     @property
     def credit(self) -> str:

@@ -19,19 +19,19 @@ import msgspec
 from msgspec.structs import replace
 
 from drivers.contract import Outcome
-from gateway import moments
 from gateway.config.actions import Action, Cycle, intent
 from gateway.config.model import Config
 from gateway.config.remedies import Remedy
 from gateway.diagnosis.contract import Phase
 from gateway.diagnosis.episode import SEVERER
 from gateway.diagnosis.teller import LONG_OPEN
-from gateway.diagnosis.words import duration, quantity
+from gateway.diagnosis.words import duration
 from gateway.service.allowance import Allowance, times
 from gateway.service.attempt import Attempt, Order, known, sentence, touches
 from gateway.service.casebook import Case, Casebook
 from gateway.service.contract import NEVER, Deed, Facts, Result, Statement, Try
 from gateway.service.mending import Mending, Mendings
+from gateway.service.remedy_words import RemedyWords
 
 LOOK = 5.0  # s between two looks at conditions
 HESITATES = 60.0  # s after which an order that could not be written down is not carried out any more
@@ -46,10 +46,10 @@ class Remedies:
         self.next_due = NEVER
         self.allowance = Allowance(config, facts)
         self.under_way: frozenset[int] = frozenset()
-        self._config = config
         self._facts = facts
         self._book = book
         self._remedies = config.remedies
+        self._words = RemedyWords(config.remedies, facts)
         self._on_bus = {name: [spec.name for spec in bus.spec.devices] for name, bus in config.buses.items()}
         self._attempts: dict[str, Attempt] = {}  # by the key of their case
         self._mendings = Mendings()
@@ -98,6 +98,7 @@ class Remedies:
                 attempt.stage, attempt.until = "watched", now + remedy.within
                 self.deeds.append(Deed("remedy", attempt.device, now))
                 self._note(attempt, "begun", says)
+                attempt.did = sentence(says)
                 if not remedy.proof:  # then it is credited with whatever is over in that time
                     case.credit = attempt.credit
             else:
@@ -130,8 +131,8 @@ class Remedies:
             del self._attempts[attempt.case]
         if remedy and not remedy.proof and attempt.stage == "watched" and last.change.how == attempt.credit:
             tried = tuple(replace(one, result="worked") if attempt.is_in(one) else one for one in last.tried)
-            adds = {"comparisons": self._comparisons(attempt, last.change.point.id)}
-            says = self._well(remedy, attempt, last.change.point.id, last.change.point.device_label)
+            adds = {"comparisons": (self._words.comparison(attempt),)}
+            says = self._words.well(attempt)
             news = replace(last.change, kind="recovery", phase=Phase.OPENED, severity="info", says=says, how="")
             yield Statement(change=news, owner=last.owner, tried=tried, adds=adds)
             last = replace(last, tried=tried)
@@ -193,7 +194,7 @@ class Remedies:
             number=self._next(),
             remedy=name,
             case=case.key,
-            device=case.point.partition("/")[0],
+            point=case.point,
             action=remedy.action,
             at=now,
             openings=case.openings,
@@ -211,7 +212,7 @@ class Remedies:
     def _would(self, name: str, remedy: Remedy, case: Case, now: float) -> Statement:
         """What would have been done, of a remedy that is only rehearsed: one moment a case, beside the case."""
         self._rehearsed.setdefault(case.key, []).append(name)
-        says = f"Not done, because it is only rehearsed: the hub {intent(remedy.action)} ({_title(name, remedy)}). {case.says}"
+        says = f"Not done, because it is only rehearsed: the hub {intent(remedy.action)} ({self._words.title(name)}). {case.says}"
         because = f"every condition of the remedy {name} is met, and it says dry_run = true"
         told = self._book.statement(case, Phase.OPENED, now, says=says, because=because, kind="insight", severity="info")
         change = replace(told.change, episode=f"{case.key}/remedy.{name}", caused_by=case.key, evidence=None)
@@ -258,33 +259,24 @@ class Remedies:
         took = duration(now - attempt.at)
         self._note(attempt, "worked", f"{shown_by}, {took} after it began")
         case.credit, case.told_well = attempt.credit, True
-        point = self._facts.point(case.point)
-        says = self._well(remedy, attempt, case.point, point.device_label if point else case.point.partition("/")[0])
         because = f"{shown_by}, {took} after the hub began the remedy {attempt.remedy}"
-        comparisons = self._comparisons(attempt, case.point)
         return self._book.statement(
-            case, Phase.OPENED, now, says=says, because=because, kind="recovery", severity="info", comparisons=comparisons
+            case,
+            Phase.OPENED,
+            now,
+            says=self._words.well(attempt),
+            because=because,
+            kind="recovery",
+            severity="info",
+            comparisons=(self._words.comparison(attempt),),
         )
-
-    def _well(self, remedy: Remedy, attempt: Attempt, point_id: str, device: str) -> str:
-        (one,) = self._comparisons(attempt, point_id)
-        point = self._facts.point(point_id)
-        label = point.label if point else point_id
-        was = f" {label} was {quantity(one.before, one.unit)}, and is {quantity(one.after, one.unit)}."
-        known_both = was if one.before is not None and one.after is not None else ""
-        return f"{device}: the hub has put it right ({_title(attempt.remedy, remedy)}).{known_both} No visit is needed."
-
-    def _comparisons(self, attempt: Attempt, point_id: str) -> tuple[moments.Comparison, ...]:
-        last, point = self._facts.last(point_id), self._facts.point(point_id)
-        after = known(last[0]) if last else None
-        return (moments.Comparison(point=point_id, unit=point.unit if point else "", before=attempt.before, after=after),)
 
     def _in_vain(self, attempt: Attempt, remedy: Remedy, case: Case, now: float) -> Iterator[Statement]:
         """A try has come to nothing: after the last one the case is more severe, unless something else can be tried at once."""
         if case.stage != "open" or not self.allowance.is_over(attempt.remedy, remedy, case) or self._can_go_on(case, now):
             return
-        tried = times(self.allowance.tries(attempt.remedy, case))
-        says = f"{case.says} The hub has tried to put it right {tried} ({_title(attempt.remedy, remedy)}), in vain."
+        tried, title = times(self.allowance.tries(attempt.remedy, case)), self._words.title(attempt.remedy)
+        says = f"{self._words.here(case.point)} the hub has tried to put it right {tried} ({title}), in vain."
         last = next((one.says for one in reversed(case.tried) if attempt.is_in(one)), "")
         yield self._worse(case, now, says, f"the remedy {attempt.remedy} was tried {tried}: {last}")
 
@@ -310,7 +302,8 @@ class Remedies:
         else:
             undoing = self._leave(attempt, now, undo=True)
             undone = f"It is being undone: the hub {intent(undoing)}." if undoing else "There is nothing that the hub could undo."
-        says = f"{case.says} What the hub tried ({self._title_of(attempt)}) has made it worse. {undone} It tries nothing more."
+        here, title = self._words.here(case.point), self._words.title(attempt.remedy)
+        says = f"{here} what the hub tried ({title}) has made it worse. {undone} It tries nothing more."
         yield self._worse(case, now, says, why)
 
     def _leave(self, attempt: Attempt, now: float, *, undo: bool = False, restore: bool = False) -> Action | None:
@@ -339,19 +332,19 @@ class Remedies:
         if case and (done or mending.tried == 1):
             case.tried = [replace(one, says=f"{one.says} {sentence(says)}") if mending.is_of(one) else one for one in case.tried]
         if case and not done and mending.tried == 1:
-            yield self._worse(case, now, f"{case.says} What the hub has tried could not be put right afterwards: {says}.", says)
+            says_so = (
+                f"{self._words.here(case.point)} what the hub has tried could not be put right afterwards, and it goes on trying."
+            )
+            yield self._worse(case, now, says_so, says)
 
     # ------------------------------------------------------------ in words
 
     def _note(self, attempt: Attempt, result: Result, says: str) -> None:
-        """What has become of a try, in its case."""
+        """What has become of a try, in its case: what was done, and what came of it."""
         if case := self._book.get(attempt.case):
-            told = Try(what=attempt.what, at=attempt.at, result=result, says=sentence(says))
+            done = f"{attempt.did} {sentence(says)}" if attempt.did else sentence(says)
+            told = Try(what=attempt.what, at=attempt.at, result=result, says=done)
             case.tried = [told if attempt.is_in(one) else one for one in case.tried]
-
-    def _title_of(self, attempt: Attempt) -> str:
-        remedy = self._remedies.get(attempt.remedy)
-        return _title(attempt.remedy, remedy) if remedy else f"the remedy {attempt.remedy}"
 
     # ------------------------------------------------------------ across a restart
 
@@ -388,7 +381,8 @@ class Remedies:
         self._leave(attempt, now, restore=True)
         case, remedy = self._book.get(attempt.case), self._remedies.get(attempt.remedy)
         if case and case.stage == "open":
-            says = f"{case.says} The hub was stopped while it tried to put it right ({self._title_of(attempt)}).{first}"
+            here, title = self._words.here(case.point), self._words.title(attempt.remedy)
+            says = f"{here} the hub was stopped while it tried to put it right ({title}).{first}"
             if remedy is None or self.allowance.is_over(attempt.remedy, remedy, case):
                 yield self._worse(case, now, says, "nobody knows how far it came, and it is not tried again")
             else:
@@ -399,7 +393,3 @@ class Remedies:
 def _is_harm(attempt: Attempt, case: Case, because: str) -> bool:
     """Whether a case that gets worse does so after a remedy began: not because it is back, or has merely been open for long."""
     return attempt.stage != "stopped" and case.openings == attempt.openings and not because.startswith(LONG_OPEN)
-
-
-def _title(name: str, remedy: Remedy) -> str:
-    return remedy.label or f"the remedy {name}"

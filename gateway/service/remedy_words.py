@@ -1,0 +1,49 @@
+"""What is said of remedies."""
+
+from collections.abc import Mapping
+
+from gateway.config.remedies import Remedy
+from gateway.diagnosis.words import quantity
+from gateway.moments import Comparison
+from gateway.service.attempt import Attempt, known
+from gateway.service.contract import Facts
+
+
+class RemedyWords:
+    """The texts about the remedies of one config, with what the points say at the moment."""
+
+    def __init__(self, remedies: Mapping[str, Remedy], facts: Facts) -> None:
+        self._remedies = remedies
+        self._facts = facts
+
+    def title(self, name: str) -> str:
+        """What people call a remedy."""
+        remedy = self._remedies.get(name)
+        return (remedy and remedy.label) or f"the remedy {name}"
+
+    def here(self, point_id: str) -> str:
+        """How a point is now: "Freezer 1 core is -9 °C:"."""
+        now = self._now(point_id)
+        label = self._label(point_id)
+        return f"{label}:" if now.after is None else f"{label} is {quantity(now.after, now.unit)}:"
+
+    def well(self, attempt: Attempt) -> str:
+        """That it has helped."""
+        point, compared = self._facts.point(attempt.point), self.comparison(attempt)
+        was = f" {self._label(attempt.point)} was {quantity(compared.before, compared.unit)}, and is "
+        change = "" if compared.before is None or compared.after is None else f"{was}{quantity(compared.after, compared.unit)}."
+        device = point.device_label if point else attempt.device
+        return f"{device}: the hub has put it right ({self.title(attempt.remedy)}).{change} No visit is needed."
+
+    def comparison(self, attempt: Attempt) -> Comparison:
+        """What its case is about, before and after."""
+        now = self._now(attempt.point)
+        return Comparison(point=now.point, unit=now.unit, before=attempt.before, after=now.after)
+
+    def _label(self, point_id: str) -> str:
+        point = self._facts.point(point_id)
+        return point.label if point else point_id
+
+    def _now(self, point_id: str) -> Comparison:
+        last, point = self._facts.last(point_id), self._facts.point(point_id)
+        return Comparison(point=point_id, unit=point.unit if point else "", after=known(last[0]) if last else None)
