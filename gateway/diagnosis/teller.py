@@ -305,12 +305,12 @@ class Teller:
                 continue
             began_with = telling.since + telling.watch.about.every + self._settle >= cause.since
             if began_with and node in self._explaining(telling) and self._explains(cause, telling):
-                self._hand_over(telling, cause, self._tree.info(node), at)
+                self._hand_over(telling, cause, self._about(cause), at)
         for group in self._groups.values():
             above = (group.node, *self._tree.above(group.node))
             began_with = group.since + group.every + self._settle >= cause.since
             if group is not cause and group.told and not group.caused_by and node in above and began_with:
-                self._facts.tell(group.hand_over(self._tree.info(group.node), self._tree.info(node), cause.episode, at))
+                self._facts.tell(group.hand_over(self._tree.info(group.node), self._about(cause), cause.episode, at))
 
     def _hand_over(self, telling: Telling, cause: Cause, info: PointInfo, at: float) -> None:
         telling.cause, telling.caused_by = cause.key, cause.episode
@@ -351,14 +351,18 @@ class Teller:
         before = self._by_key.get(telling.cause)
         telling.cause = telling.caused_by = ""
         if (cause := self._cause(telling)) is not None:
-            self._hand_over(telling, cause, self._tree.info(_of(cause)), at)
+            self._hand_over(telling, cause, self._about(cause), at)
             return
-        label = self._tree.info(_of(before)).device_label if before else "What explained this"
+        label = self._about(before).device_label if before else "What explained this"
         change = replace(self._facts.compose(telling.watch, at), phase=Phase.HANDED_OVER, forecast=None, evidence=None)
         alone = self._alone(telling, at) or self._fault(telling)
         because = f"{label} works again, and this has not followed"
         fault = alone._replace(because=f"{because}; {alone.because}")
         self._tell(telling, replace(change, says=f"{label} does not explain this: {change.says}", because=because), fault)
+
+    def _about(self, cause: Cause) -> PointInfo:
+        """What a cause is about."""
+        return self._tree.info(cause.node) if isinstance(cause, Together) else cause.watch.about
 
     def _effects(self, cause: Cause) -> list[Telling]:
         """What a cause explains and is still open."""
@@ -585,11 +589,6 @@ class Teller:
                 self._await(telling, now)
         for subject in self._by_key.values():
             self._arm(subject)
-
-
-def _of(cause: Cause) -> str:
-    """The node that a cause is about."""
-    return cause.node if isinstance(cause, Together) else cause.watch.about.id
 
 
 def abandoned(rule_id: str, rule_kind: str, kept: Mapping[str, Any] | None, shift: float, now: float) -> Iterator[Change]:
