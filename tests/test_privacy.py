@@ -405,6 +405,7 @@ def test_a_case_that_was_told_before_is_closed_without_a_name(house):
     (opened,) = house.say(MOTION, "up-at-night")
     house.withdraw("personal")
     assert house.say(MOTION, "up-at-night", "worsened") == []
+    assert house.say(MOTION, "up-at-night", kind="recovery") == []
     (closed,) = house.say(MOTION, "up-at-night", "closed")
     assert (closed.data.case, closed.subject, closed.data.device) == (opened.data.case, "personal", None)
     assert closed.data.says == "Something private is over."

@@ -30,6 +30,7 @@ LAST_WORD = 2048  # bytes that are kept for the last moment of a case
 OWN = 2  # moments that are kept for telling what was folded
 SHARES = (1.0, 0.75, 0.5)  # of a ceiling, for causes that are critical, for what is not, and for symptoms
 ONE_OFF = {"milestone", "insight", "digest"}  # kinds whose episodes end with the moment that tells them
+BEGINS = {"problem", "prediction", "hub"}  # kinds whose opening begins a case, whose end needs room
 LAST = {Phase.CLOSED, Phase.WITHDRAWN}
 NAME = "ceilings"
 
@@ -96,7 +97,7 @@ class Ceilings:
 
     def leave_untold(self, moment: Moment) -> None:
         """A moment is not told, for another reason. Where its case begins with it, the next one that may be told begins it."""
-        if moment.data.phase is Phase.OPENED and moment.data.kind not in ONE_OFF:
+        if moment.data.phase is Phase.OPENED and moment.data.kind in BEGINS:
             with self._store.transaction():
                 self._store.execute("INSERT OR IGNORE INTO untold VALUES (?)", (moment.data.case,))
 
@@ -140,7 +141,7 @@ class Ceilings:
         if data.phase in LAST and is_untold:
             self._store.execute("DELETE FROM untold WHERE case_number = ?", (data.case,))
             return None  # it was counted when it began
-        begins = is_untold or (data.phase is Phase.OPENED and data.kind not in ONE_OFF)
+        begins = is_untold or (data.phase is Phase.OPENED and data.kind in BEGINS)
         if ceiling := self._reached(book, moment, begins):
             book.folded[data.rule.id] = book.folded.get(data.rule.id, 0) + 1
             book.because = ceiling
