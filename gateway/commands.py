@@ -245,6 +245,8 @@ class _Mistakes:
     def _name(self, at: Path, *, key: bool) -> ErrorName:
         if key:
             return "unknown-field"
+        if len(at) == 1 and at[0] not in self._raw:
+            return "missing-field"
         shape = self._shape.fields[str(at[0])].shape if len(at) == 1 else Shape()
         may_be = type(self._raw.get(str(at[0]))) if at else dict
         as_text = isinstance(shape, Day) or (isinstance(shape, Several) and shape.single)

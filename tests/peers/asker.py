@@ -13,7 +13,7 @@ ids = count(1)
 
 
 class Asker:
-    """`async with Asker(port) as cloud:`; `cloud.answers` holds what came: (topic, correlation data, what it says).
+    """`async with Asker(port) as cloud:`; `cloud.answers` holds what came, as (topic, correlation data, bytes).
 
     modern: by MQTT 5, with a response topic and correlation data where the question names some.
     """
@@ -24,6 +24,7 @@ class Asker:
         self._hub = hub
         self.answers = asyncio.Queue()
         self.states = asyncio.Queue()
+        self.moments = asyncio.Queue()
 
     async def __aenter__(self):
         await self._client.__aenter__()
@@ -42,7 +43,9 @@ class Asker:
             where = topic.split("/")[2]
             if where == "state":
                 self.states.put_nowait(json.loads(message.payload))
-            elif where not in {"do", "moments"}:
+            elif where == "moments":
+                self.moments.put_nowait(message.payload)
+            elif where != "do":
                 correlation = getattr(message.properties, "CorrelationData", b"")
                 self.answers.put_nowait((topic, correlation, message.payload))
 

@@ -1,0 +1,206 @@
+"""The cloud can ask any hub how it is and what it saw, and have it be quiet; what it was told survives SIGKILL."""
+
+import asyncio
+import signal
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from test_agent import Freezer
+
+from gateway.control import ControlError, perform
+from gateway.moments import from_wire
+
+from peers.asker import Asker
+from peers.hub_process import WITH_ITS_CLOCK_SET, HubProcess
+from peers.mosquitto import Mosquitto
+
+pytestmark = pytest.mark.slow
+
+CONFIG = """
+[hub]
+id = "hub-1"
+state = "{state}"
+[uplink]
+url = "mqtt://127.0.0.1:{mqtt}"
+retry_first = "0.1 s"
+retry_longest = "0.1 s"
+[downlink]
+enabled = true
+per_minute = 600
+[bus.line]
+driver = "modbus-tcp"
+host = "127.0.0.1"
+port = {modbus}
+[device.freezer]
+bus = "line"
+unit = 1
+every = "50 ms"
+points.temp = {{ input = 0, type = "int16", scale = 0.1, unit = "°C"{private} }}
+[rule.warm]
+kind = "threshold"
+on = ["freezer/temp"]
+above = "-15 °C"
+clear = "-18 °C"
+"""
+
+
+class Setting:
+    """A freezer, a broker, the cloud, and the config of a hub that joins them."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.path = folder / "hub.toml"
+        self.state = folder / "state"
+
+    async def __aenter__(self):
+        self.freezer = await Freezer().__aenter__()
+        self.broker = Mosquitto(self.folder)
+        self.broker.start()
+        self.write()
+        self.cloud = await Asker(self.broker.port).__aenter__()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.cloud.__aexit__()
+        await self.freezer.__aexit__()
+        self.broker.__exit__(None, None, None)
+
+    def write(self, private="", extra=""):
+        text = CONFIG.format(state=self.state, mqtt=self.broker.port, modbus=self.freezer.port, private=private)
+        self.path.write_text(text + extra)
+
+    def hub(self):
+        return HubProcess(self.path, program=WITH_ITS_CLOCK_SET)
+
+    async def told(self, do, **fields):
+        """The answer to a question that is answered well."""
+        answer = await self.cloud.ask(do, **fields)
+        assert answer["ok"], answer
+        return answer["answer"]
+
+    async def refused(self, do, **fields):
+        answer = await self.cloud.ask(do, **fields)
+        assert not answer["ok"], answer
+        return answer["error"]
+
+    async def case(self):
+        """The number of the case that is opened next."""
+        async with asyncio.timeout(15):
+            return from_wire(await self.cloud.moments.get()).data.case
+
+
+@pytest.fixture
+async def setting(tmp_path):
+    async with Setting(tmp_path) as setting:
+        yield setting
+
+
+async def test_a_case_can_be_seen_more_closely_and_acknowledged_and_that_survives_sigkill(setting):
+    async with setting.hub() as hub:
+        await setting.cloud.until_online()
+        state = await setting.told("state")
+        assert (state["cases"], state["muted"], state["withheld"], state["clock"]) == ([], [], [], "synced")
+        assert state["outbox"]["waiting"] == 0
+        setting.freezer.temp = -10.0
+        number = await setting.case()
+        seen = await setting.told("evidence", case=number)
+        assert (seen["point"], seen["unit"], seen["last"]["value"]) == ("freezer/temp", "°C", -10.0)
+        assert {-20.0, -10.0} <= set(seen["values"])
+        assert len(seen["at_s"]) == len(seen["values"])
+        assert seen["at_s"] == sorted(seen["at_s"])
+        assert await setting.told("acknowledge", case=number, who="An", note="calls at noon")
+        hub.process.send_signal(signal.SIGKILL)
+    async with setting.hub():
+        await setting.cloud.until_online()
+        (case,) = (await setting.told("state"))["cases"]
+        assert (case["case"], case["point"], case["severity"]) == (number, "freezer/temp", "warning")
+        assert case["acknowledged"] == "An: calls at noon"
+
+
+async def test_a_rule_is_muted_until_a_time_also_through_sigkill_and_unmuted_before_it(setting):
+    until = (datetime.now(UTC) + timedelta(hours=2)).replace(microsecond=0)
+    async with setting.hub() as hub:
+        await setting.cloud.until_online()
+        assert (await setting.told("mute", what="warm", until=until.isoformat()))["what"] == "warm"
+        hub.process.send_signal(signal.SIGKILL)
+    async with setting.hub():
+        await setting.cloud.until_online()
+        setting.freezer.temp = -10.0
+        async with asyncio.timeout(10):
+            while not (state := await setting.told("state"))["withheld"]:
+                pass
+        (mute,) = state["muted"]
+        assert mute["what"] == "warm"
+        assert abs(datetime.fromisoformat(mute["until"]) - until) < timedelta(seconds=5)
+        assert state["withheld"][0]["why"] == "muted"
+        assert setting.cloud.moments.empty()
+        await setting.told("unmute", what="warm")
+        assert await setting.case()
+        assert (await setting.told("state"))["muted"] == []
+
+
+async def test_what_is_wrong_with_what_is_asked_is_said_by_name(setting):
+    async with setting.hub():
+        await setting.cloud.until_online()
+        now = datetime.now(UTC)
+        wrong = {
+            "case": await setting.refused("evidence", case="hub-1-XXXX"),
+            "ack": await setting.refused("acknowledge", case="hub-1-XXXX", who="An"),
+            "name": await setting.refused("mute", what="wram", **{"for": "1 h"}),
+            "past": await setting.refused("mute", what="warm", until=(now - timedelta(hours=1)).isoformat()),
+            "long": await setting.refused("mute", what="warm", until=(now + timedelta(days=31)).isoformat()),
+            "both": await setting.refused("mute", what="warm", until=now.isoformat(), **{"for": "1 h"}),
+            "none": await setting.refused("mute", what="warm"),
+            "not": await setting.refused("unmute", what="warm"),
+        }
+        assert {key: error["name"] for key, error in wrong.items()} == {
+            "case": "not-found",
+            "ack": "not-found",
+            "name": "not-found",
+            "past": "wrong-value",
+            "long": "wrong-value",
+            "both": "wrong-value",
+            "none": "missing-field",
+            "not": "not-found",
+        }
+        assert wrong["name"]["suggestion"] == '"warm"'
+        assert (await setting.told("state"))["muted"] == []
+
+
+@pytest.mark.parametrize(("private", "says"), [("household", True), ("personal", False)])
+async def test_of_a_private_point_nothing_finer_leaves_than_its_moments_do(setting, private, says):
+    setting.write(private=f', privacy = "{private}"')
+    async with setting.hub():
+        await setting.cloud.until_online()
+        setting.freezer.temp = -10.0
+        number = await setting.case()
+        assert (await setting.refused("evidence", case=number))["name"] == "not-allowed"
+        (case,) = (await setting.told("state"))["cases"]
+        assert ("says" in case) is says
+
+
+async def test_a_person_at_the_hub_asks_the_same_even_with_the_downlink_off(setting):
+    text = setting.path.read_text().replace("enabled = true", "enabled = false")
+    setting.path.write_text(text)
+    async with setting.hub():
+        await setting.cloud.until_online()
+        await asyncio.to_thread(lambda: perform(setting.state, "mute", **{"what": "freezer", "for": "1 h"}))
+        state = await asyncio.to_thread(lambda: perform(setting.state, "state"))
+        assert [one["what"] for one in state["muted"]] == ["freezer"]
+        with pytest.raises(ControlError, match="is not muted; did you mean"):
+            await asyncio.to_thread(lambda: perform(setting.state, "unmute", what="freezr"))
+
+
+async def test_the_downlink_is_turned_on_and_off_by_a_reload(setting):
+    text = setting.path.read_text()
+    setting.path.write_text(text.replace("enabled = true", "enabled = false"))
+    async with setting.hub() as hub:
+        await setting.cloud.until_online()
+        setting.path.write_text(text)
+        hub.signal(signal.SIGHUP)
+        await setting.cloud.until_online()
+        await setting.told("state")
+        setting.path.write_text(text.replace("enabled = true", 'enabled = true\nallow = ["mute"]'))
+        hub.signal(signal.SIGHUP)
+        await setting.cloud.until_online()
+        assert (await setting.refused("state"))["name"] == "not-allowed"
