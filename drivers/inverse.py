@@ -79,6 +79,6 @@ def show(value: Outcome) -> str:
 
 
 def _unscaled(value: Value, scale: float, offset: float) -> Fraction | Misfit:
-    if isinstance(value, bool | str) or not math.isfinite(value):
+    if isinstance(value, bool | str) or (isinstance(value, float) and not math.isfinite(value)):
         return Misfit(show(value), "a number")
     return (Fraction(repr(value)) - Fraction(repr(offset))) / Fraction(repr(scale))

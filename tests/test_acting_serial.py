@@ -1,12 +1,16 @@
 """A device on a serial line does what a remedy's command says, seen from its own side; what cannot be said to it is never sent."""
 
 import asyncio
+from pathlib import Path
 
+import msgspec
 import pytest
 from test_serial_line import connect, fault, peers  # noqa: F401  (fixtures)
 
+import drivers
 from drivers.contract import KeyMistake, NotTaken
 from drivers.serial_line import SERIAL, SerialPointKeys
+from gateway.config.profiles import check_profile, read_profile
 
 from peers.relay_board import BOARD, RelayBoard
 from peers.serial_peer import line, until
@@ -133,6 +137,20 @@ async def test_a_device_that_talks_by_itself_is_believed_when_it_says_so(peers, 
     assert (await fault(bus.write("gate", "state", False))).kind == "silent"
     listening.cancel()
     await asyncio.wait([listening])
+
+
+async def test_the_relay_board_that_the_readme_writes_can_be_switched(peers, connect, tmp_path):  # noqa: F811
+    text = (Path(drivers.__file__).parent / "README.md").read_text(encoding="utf-8")
+    path = tmp_path / "acme-r2.toml"
+    path.write_text(text[text.index("# drivers/profiles/acme-r2.toml") :].partition("\n```")[0], encoding="utf-8")
+    assert not [str(problem) for problem in check_profile(path)]
+    profile = read_profile(path)
+    assert [profile.driver.decode(profile.device, sample) for sample, _ in profile.samples] == [said for _, said in profile.samples]
+    peer = peers({b"R1=OFF\r": b"OK\r", b"T=19.0\r": b"OK\r", b"?\r": b"R1=OFF;T=19.0\r"})
+    bus = await connect(msgspec.structs.replace(line(peer.path, ""), devices=(profile.device,)))
+    assert await bus.write(profile.device.name, "router", False) is False
+    assert await bus.write(profile.device.name, "setpoint", 19) == 19.0
+    assert peer.heard == b"R1=OFF\r?\rT=19.0\r?\r"
 
 
 # ---------------------------------------------------------------- what is refused beforehand
