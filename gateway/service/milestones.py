@@ -244,7 +244,9 @@ class Milestones:
             known.is_told = True
             point = self._facts.point(point_id) or self._point([point_id.partition("/")[0]])
             mean = (known.last - known.first) / (known.count - 1)
-            says = f"{point.label} has been well for {age(known.quiet * DAY)}; before that, {rule_id} came back every {age(mean)}."
+            says = (
+                f'{point.label} has been well for {age(known.quiet * DAY)}; before that, "{rule_id}" came back every {age(mean)}.'
+            )
             because = f"{known.count} cases in {age(known.last - known.first)}, and none since then"
             yield self._milestone("stays-away", point, now, known.quiet * DAY, says, because)
 

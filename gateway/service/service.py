@@ -9,10 +9,10 @@ from gateway.config.model import Config
 from gateway.diagnosis.contract import Change
 from gateway.service.casebook import Casebook
 from gateway.service.casework import Casework
+from gateway.service.contract import Deed, Facts, Part, Statement
 from gateway.service.digest import Digests
 from gateway.service.insights import Insights
 from gateway.service.milestones import Milestones
-from gateway.service.contract import NEVER, Deed, Facts, Part, Statement
 from gateway.service.records import Records
 from gateway.service.remedies import Remedies
 from gateway.service.steps import Steps

@@ -1,0 +1,307 @@
+"""Good news is told once, and only where it is true: of devices that were heard, on days on which the hub was at work."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stories_of import Hub
+
+from drivers.contract import Batch
+from gateway import config
+from gateway.service.milestones import LEAST_QUIET, SEASON, Returning, chance_of_so_few
+from gateway.store import Store
+
+HOUR, DAY = 3600.0, 86400.0
+START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+
+PLANT = """
+[hub]
+id = "hub-1"
+[digest]
+every = "off"
+[bus.plant]
+driver = "modbus-tcp"
+host = "192.168.1.20"
+[device.freezer]
+bus = "plant"
+unit = 1
+every = "6 h"
+label = "Freezer"
+firmware = "1.0"
+points.x = {{ input = 1 }}
+[device.oven]
+bus = "plant"
+unit = 2
+every = "6 h"
+label = "Oven"
+firmware_point = "version"
+points.x = {{ input = 1 }}
+points.version = {{ input = 2 }}
+[rule.device-silent]
+enabled = false
+[rule.bus-down]
+enabled = false
+[rule.high]
+kind = "threshold"
+on = "*/x"
+above = 10
+proof = "0 s"
+gap = "0 s"
+folds = 0
+{more}
+"""
+
+Build = Callable[..., Hub]
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Iterator[Build]:
+    """Hubs of this plant, without wires."""
+    with ExitStack() as stack:
+
+        def made(more: str = "") -> Hub:
+            file = tmp_path / "hub.toml"
+            file.write_text(PLANT.format(more=more), "utf-8")
+            store = stack.enter_context(Store.open(tmp_path / f"{len(list(tmp_path.iterdir()))}.db"))
+            return Hub(config.load(file, resolve_secrets=False), store, START)
+
+        yield made
+
+
+def live(hub: Hub, days: float, *, freezer: float | None = 1.0, oven: float | None = 1.0, version: str = "1.0") -> None:
+    """Both devices are read every six hours; one of which no value is given is not heard."""
+    for _ in range(round(days * 4)):
+        at = hub.now() + 6 * HOUR
+        if freezer is not None:
+            hub.feed(Batch("freezer", at, ("x",), (freezer,)))
+        if oven is not None:
+            hub.feed(Batch("oven", at + 1, ("x", "version"), (oven, version)))
+        hub.wait_until(at + 2)
+
+
+def fault(hub: Hub, days: float = 1.0) -> None:
+    """The freezer has one case, at the beginning of so many days."""
+    live(hub, 0.25, freezer=20.0)
+    live(hub, days - 0.25)
+
+
+def news(hub: Hub) -> list[tuple[str, str]]:
+    """What was told as a milestone: the rule, and the words."""
+    return [(moment.data.rule.id, moment.data.says) for moment in hub.moments if moment.data.kind == "milestone"]
+
+
+def rows(hub: Hub) -> int:
+    """Cases that the store remembers."""
+    return len(hub.case_numbers())
+
+
+# ---------------------------------------------------------------- a season
+
+
+def test_devices_that_come_to_a_season_together_are_told_in_one_moment_and_once(build: Build) -> None:
+    """Since they were installed; a season later there is nothing new about that."""
+    hub = build()
+    live(hub, SEASON - 1)
+    assert not news(hub)
+    live(hub, 2)
+    assert news(hub) == [("season", "All 2 devices have worked for a season without a fault: Freezer and Oven.")]
+    live(hub, SEASON + 1)
+    assert len(news(hub)) == 1
+    assert rows(hub) == 0
+
+
+def test_a_season_begins_when_a_fault_has_ended(build: Build) -> None:
+    """However long the case was open; and only the device that had it waits for it."""
+    hub = build()
+    live(hub, 1)
+    live(hub, 60, freezer=20.0)
+    live(hub, SEASON - 2)
+    assert [rule for rule, _ in news(hub)] == ["season"]
+    assert "Oven has worked for a season without a fault, from its first day" in news(hub)[0][1]
+    live(hub, 3)
+    assert news(hub)[1:] == [("season", "Freezer has worked for a season without a fault, since its last one.")]
+
+
+def test_days_on_which_a_device_is_not_heard_do_not_count(build: Build) -> None:
+    """Silence is no proof of health."""
+    hub = build()
+    live(hub, 10)
+    live(hub, 30, oven=None)
+    live(hub, SEASON - 38)
+    assert "Freezer" in news(hub)[0][1]
+    assert "Oven" not in news(hub)[0][1]
+    live(hub, 31)
+    assert "Oven" in news(hub)[1][1]
+
+
+def test_a_hub_that_was_off_has_seen_no_season(build: Build) -> None:
+    """The time passes, and nobody has watched."""
+    hub = build()
+    live(hub, 10)
+    hub.clock.advance(200 * DAY)
+    hub.restart()
+    live(hub, 70)
+    assert not news(hub)
+    live(hub, 15)
+    assert len(news(hub)) == 1
+
+
+def test_nothing_is_told_twice_after_a_restart(build: Build) -> None:
+    """A hub that is restarted every third day tells the same, once, some days later at most."""
+    hub = build()
+    for _ in range(40):
+        live(hub, 3)
+        hub.restart()
+    assert len(news(hub)) == 1
+
+
+RUNS = st.lists(st.tuples(st.sampled_from(["well", "ill", "mute"]), st.integers(1, 100)), min_size=1, max_size=6)
+
+
+@settings(max_examples=15)
+@given(RUNS)
+def test_seasons_are_told_as_a_plain_count_of_days_says(
+    tmp_path_factory: pytest.TempPathFactory, runs: list[tuple[str, int]]
+) -> None:
+    """Whatever comes in whatever order, and with a restart after each run."""
+    folder = tmp_path_factory.mktemp("season")
+    (folder / "hub.toml").write_text(PLANT.format(more=""), "utf-8")
+    days, told, expected = 0, False, 0
+    with Store.open(folder / "canary.db") as store:
+        hub = Hub(config.load(folder / "hub.toml", resolve_secrets=False), store, START)
+        for state, length in runs:
+            live(hub, length, freezer={"well": 1.0, "ill": 20.0, "mute": None}[state], oven=None)
+            if state == "ill":
+                days, told = 0, False
+            elif state == "well":
+                days += length
+            if days >= SEASON + len(runs) and not told:  # each change, and each restart, may cost a day
+                told, expected = True, expected + 1
+            elif SEASON - len(runs) <= days and not told:
+                return  # neither is wrong
+        assert len(news(hub)) == expected
+
+
+# ---------------------------------------------------------------- better since
+
+
+def test_fewer_cases_since_a_visit_are_told_after_a_month(build: Build) -> None:
+    """As many days before as after, in figures."""
+    hub = build()
+    for _ in range(5):
+        fault(hub, 5.0)
+    hub.do(["visit", "start", "Jan", "on", "freezer"])
+    hub.do(["visit", "end"])
+    live(hub, 29)
+    assert not [one for one in news(hub) if one[0] == "better-since-visit"]
+    live(hub, 3)
+    assert [one for one in news(hub) if one[0] == "better-since-visit"] == [
+        ("better-since-visit", "Freezer is better since the visit: 5 cases in the 30 days before, none in the 30 days after.")
+    ]
+    live(hub, 40)
+    assert len([one for one in news(hub) if one[0] == "better-since-visit"]) == 1
+
+
+@pytest.mark.parametrize(("before", "after"), [(5, 4), (3, 0), (1, 0), (0, 0), (6, 2)])
+def test_what_may_be_chance_is_not_told_as_better(build: Build, before: int, after: int) -> None:
+    """Three cases before and none after happens by itself too often."""
+    hub = build()
+    live(hub, 25.0 - 5 * before)
+    for _ in range(before):
+        fault(hub, 5.0)
+    hub.do(["visit", "start", "Jan", "on", "freezer"])
+    hub.do(["visit", "end"])
+    for _ in range(after):
+        fault(hub, 5.0)
+    live(hub, 35.0 - 5 * after)
+    assert not [one for one in news(hub) if one[0].startswith("better")]
+
+
+def test_firmware_that_changed_is_a_change_as_a_visit_is(build: Build, tmp_path: Path) -> None:
+    """By what the config says of it, with a reload; also by what the device says of itself."""
+    hub = build()
+    for _ in range(6):
+        live(hub, 0.25, freezer=20.0, oven=20.0)
+        live(hub, 3.75)
+    file = tmp_path / "hub.toml"
+    file.write_text(file.read_text("utf-8").replace('firmware = "1.0"', 'firmware = "1.1"'), "utf-8")
+    hub.config = config.load(file, resolve_secrets=False)
+    hub.restart()
+    live(hub, 33, version="2.0")
+    (told,) = [one for one in news(hub) if one[0] == "better-since-firmware"]
+    assert told[1].startswith("Freezer and Oven are better since their firmware was changed: 12 cases in the 30 days before, none")
+
+
+@given(st.integers(0, 9), st.integers(0, 9))
+def test_the_chance_of_so_few_is_that_of_fair_coins(before: int, after: int) -> None:
+    """Of all ways in which so many cases may fall to the two months, those with so few after."""
+    total = before + after
+    if total > 10:
+        return
+    ways = [sum(way) for way in product((0, 1), repeat=total)]
+    assert chance_of_so_few(before, after) == pytest.approx(sum(one <= after for one in ways) / len(ways))
+
+
+# ---------------------------------------------------------------- stays away
+
+
+def test_what_came_back_and_has_stayed_away_is_told_once(build: Build) -> None:
+    """Every five days for a month, and then not for three weeks: by chance that is one in twenty."""
+    hub = build()
+    for _ in range(6):
+        fault(hub, 5.0)
+    live(hub, 15)
+    assert not [one for one in news(hub) if one[0] == "stays-away"]
+    live(hub, 6)
+    expected = ("stays-away", 'Freezer x has been well for 3 weeks; before that, "high" came back every 5 days.')
+    assert [one for one in news(hub) if one[0] == "stays-away"] == [expected]
+    hub.restart()
+    live(hub, 30)
+    fault(hub, 5.0)
+    live(hub, 30)
+    assert len([one for one in news(hub) if one[0] == "stays-away"]) == 1
+
+
+@given(st.lists(st.floats(0.1, 30.0), min_size=1, max_size=12), st.integers(0, 400))
+def test_how_long_it_must_stay_away_follows_from_how_often_it_came(gaps: Sequence[float], quiet: int) -> None:
+    """Never less than a week, never told of what came back less than three times, and sooner the more often it came."""
+    one = Returning(count=len(gaps) + 1, first=0.0, last=sum(gaps) * DAY, quiet=quiet)
+    if len(gaps) < 3 or quiet < LEAST_QUIET:
+        assert not one.is_over()
+    elif quiet > 8 * sum(gaps):
+        assert one.is_over()
+    elif quiet < sum(gaps) / len(gaps):
+        assert not one.is_over()
+
+
+# ---------------------------------------------------------------- what is remembered
+
+
+def test_what_is_remembered_stays_small(build: Build) -> None:
+    """Whatever happens: the records of two devices take no more after a thousand cases than after fifty."""
+    hub = build()
+    for _ in range(50):
+        fault(hub, 1.0)
+    few = len(json.dumps(hub.service.memory()["milestones"]))
+    for _ in range(250):
+        fault(hub, 1.0)
+    assert len(json.dumps(hub.service.memory()["milestones"])) <= few + 50
+
+
+def test_devices_that_are_gone_are_forgotten(build: Build, tmp_path: Path) -> None:
+    """And one that is new begins with its first day."""
+    hub = build()
+    live(hub, 10)
+    file = tmp_path / "hub.toml"
+    file.write_text(file.read_text("utf-8").replace("[device.oven]", "[device.stove]"), "utf-8")  # another name is another device
+    hub.config = config.load(file, resolve_secrets=False)
+    hub.restart()
+    known = hub.service.memory()["milestones"]["devices"]
+    assert set(known) == {"freezer", "stove"}
+    assert known["freezer"]["days"] > known["stove"]["days"] == 0
