@@ -8,7 +8,7 @@ others running.
 import asyncio
 import random
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -33,11 +33,13 @@ from gateway.diagnosis.engine import Engine
 from gateway.downlink import Downlink
 from gateway.fetched import in_force
 from gateway.filing import Filing
+from gateway.hands import Hands
 from gateway.health import LOOK, Health
 from gateway.hub_commands import HubCommands
 from gateway.polling import Poller, Schedule
 from gateway.privacy_commands import PrivacyCommands
 from gateway.saved_state import Stamp
+from gateway.service import asked
 from gateway.service.contract import Statement
 from gateway.service.desk import Desk
 from gateway.service.facts import HubFacts
@@ -83,14 +85,27 @@ class Hub:
         self._wear = Wear(store, clock.now)
         desk = Desk(config, store, clock, self._facts)
         store.keep_damaged()
-        self.filing = Filing(store, clock, self._thread, self.clerk, desk, state=self._state, filed=self._filed)
+        self.hands = Hands(self, clock)
+        self.filing = Filing(
+            store,
+            clock,
+            self._thread,
+            self.clerk,
+            desk,
+            state=self._state,
+            filed=self._filed,
+            ordered=self.hands.ordered,
+            carry_out=self.hands.carry_out,
+        )
         self.commands = Commands()
         HubCommands(self, clock).offer(self.commands)
         PrivacyCommands(self).offer(self.commands)
+        asked.offer(self.commands, self, clock)
         self.engine = self._engine(config)
         self.service = self._service(config)
-        self.tell(self._resume())
         self.pollers: dict[str, Poller] = {}
+        self._pace: Mapping[str, float] = {}  # devices that are read faster for a while
+        self.tell(self._resume())
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._mail = asyncio.Event()  # there are moments for the uplink
         self._swapping = asyncio.Lock()  # held while another config is put to work
@@ -126,6 +141,7 @@ class Hub:
             await self._end("downlink")
         async with self._swapping:
             self._is_over = True
+        await self.hands.break_off()
         for bus in list(self.pollers):
             await self._end(f"bus:{bus}")
         await self._end("health")
@@ -147,8 +163,12 @@ class Hub:
         """What a question to the store gives; it is asked in the one thread that may."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, question)
 
-    def _start(self, name: str, work: Any) -> None:
-        self._tasks[name] = self._tree.create_task(work, name=name)
+    def begin(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task of the tree."""
+        return self._tree.create_task(work, name=name)
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks[name] = self.begin(name, work)
 
     async def _end(self, name: str) -> None:
         task = self._tasks.pop(name)
@@ -163,6 +183,7 @@ class Hub:
         schedules = {spec.name: Schedule(self.config.devices[spec.name].common.every, spec.timeout) for spec in bus.spec.devices}
         opened = driver.open(bus.spec, lambda who, text: log.warning(text, who=who))
         self.pollers[name] = poller = Poller(name, opened, schedules, self._clock, self._deliver, self.pulse)
+        poller.hurry(self._pace)
         self._start(f"bus:{name}", poller.run())
 
     def _start_uplink(self) -> None:
@@ -236,7 +257,8 @@ class Hub:
         changes = self.engine.tick(now)
         if changes:
             self._hand_over(changes)
-        if statements := self.service.tick(now):
+        statements = self.service.tick(now)
+        if statements or self.hands.ordered():
             self.tell(statements)
         self.filing.look()
         self._set_alarm()
@@ -247,6 +269,17 @@ class Hub:
     def tell(self, statements: Sequence[Statement]) -> None:
         """Let these be told, and what the service has noted be kept."""
         self.filing.tell(statements)
+        self.hands.stop_harm()
+        for deed in self.service.deeds():
+            self._hand_over(self.engine.note(*deed))
+        self._keep_pace()
+
+    def _keep_pace(self) -> None:
+        """Have the devices that a visit is about read faster."""
+        if (pace := self.service.visits.pace()) != self._pace:
+            self._pace = pace
+            for poller in self.pollers.values():
+                poller.hurry(pace)
 
     async def told(self, statements: Sequence[Statement]) -> None:
         """Let these be told, and return when they and what the service has noted are stored. Raises StoreError."""
@@ -361,6 +394,7 @@ class Hub:
         if (config.hub.id, config.hub.state) != (self.config.hub.id, self.config.hub.state):
             log.error("config not reloaded, the old one stays in force", hint="a new [hub] id or state needs a restart")
             return
+        await self.hands.break_off()
         old, self.config = self.config, config
         for name in list(self.pollers):
             if not _same_bus(old, config, name):
@@ -386,6 +420,7 @@ class Hub:
         for name in config.buses:
             if name not in self.pollers:
                 self._start_poller(name)
+        self.hands.resume()
         self._set_alarm()
         log.info("config reloaded", devices=len(config.devices), rules=len(config.rules))
 

@@ -6,6 +6,7 @@ Promises
   episode that nobody was told of.
 - A full disk stops neither polling nor diagnosis: up to `WAITING` statements wait in memory, then the least important go, and are
   counted.
+- What the service orders is carried out only once the memory of having ordered it is on the disk.
 - The disk is reached by one thread only: a slow card never delays a poll.
 """
 
@@ -21,6 +22,7 @@ from gateway.clerk import Clerk
 from gateway.clock import Clock
 from gateway.moments import Moment
 from gateway.saved_state import SavedState, Stamp
+from gateway.service.attempt import Order
 from gateway.service.contract import Statement
 from gateway.service.desk import Desk
 from gateway.store import DiskFullError, Store, StoreError
@@ -38,7 +40,8 @@ class Filing:
     """What waits for the disk.
 
     state: everything that the hub knows and that must survive, as plain data; of what is calm only if asked for. filed: called with
-    the moments that have just become safe. desk: who words them, swapped with the config.
+    the moments that have just become safe. ordered: what the service wants to be done in the world, as of that state; carry_out:
+    called with that once the state is safe. desk: who words the moments, swapped with the config.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class Filing:
         *,
         state: Callable[[bool], dict[str, Any]],
         filed: Callable[[Sequence[Moment]], None],
+        ordered: Callable[[], Sequence[Order]] = tuple,
+        carry_out: Callable[[Sequence[Order]], None] = lambda _: None,
     ) -> None:
         self.desk = desk
         self.saved = SavedState(store)
@@ -61,6 +66,8 @@ class Filing:
         self._clerk = clerk
         self._state = state
         self._filed = filed
+        self._ordered = ordered
+        self._carry_out = carry_out
         self._waiting: list[Statement] = []
         self._news = asyncio.Event()
         self._busy = asyncio.Lock()
@@ -122,6 +129,7 @@ class Filing:
         async with self._busy:
             statements, self._waiting = self._waiting, []
             missed, self.dropped = self.dropped, 0
+            orders = self._ordered()
             try:
                 made = await self._in_thread(self._write, statements, missed, self._state(False), Stamp.now(self._clock))
             except BaseException:
@@ -129,6 +137,7 @@ class Filing:
                 self.dropped += missed
                 raise
         self._filed(made)
+        self._carry_out(orders)
 
     async def save(self, *, all_of_it: bool = False) -> None:
         """Store what is known, unless a moment waits."""

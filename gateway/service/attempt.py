@@ -15,6 +15,8 @@ from msgspec.structs import replace
 
 from drivers.contract import NoValue, Outcome, Value
 from gateway.config.actions import Action, Cycle, Reopen, Reset, Run, Write
+from gateway.diagnosis.contract import Change, Phase
+from gateway.diagnosis.teller import LONG_OPEN
 from gateway.service.contract import Try
 
 LONGEST = 200  # characters of what is kept of one try
@@ -72,6 +74,11 @@ class Attempt(msgspec.Struct, kw_only=True):
     def moved_by(self, shift: float) -> "Attempt":
         """The same on a timeline that begins elsewhere."""
         return replace(self, at=self.at + shift, until=None if self.until is None else self.until + shift)
+
+    def is_harmed_by(self, change: Change, openings: int) -> bool:
+        """Whether its case gets worse by this: not because it is back, or has merely been open for long."""
+        anew = openings != self.openings or change.because.startswith(LONG_OPEN)
+        return change.phase is Phase.WORSENED and self.stage != "stopped" and not anew
 
     def undoing(self) -> Action | None:
         """What undoes it; None where nothing does, or nothing must."""

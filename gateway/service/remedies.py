@@ -24,7 +24,6 @@ from gateway.config.model import Config
 from gateway.config.remedies import Remedy
 from gateway.diagnosis.contract import Phase
 from gateway.diagnosis.episode import SEVERER
-from gateway.diagnosis.teller import LONG_OPEN
 from gateway.diagnosis.words import duration
 from gateway.service.allowance import Allowance, times
 from gateway.service.attempt import Attempt, Order, known, sentence, touches
@@ -40,12 +39,11 @@ ENDS = (Phase.CLOSED, Phase.WITHDRAWN)
 
 
 class Remedies:
-    """The part that tries remedies. `under_way`: numbers of the orders that are being carried out while another config comes in."""
+    """The part that tries remedies."""
 
     def __init__(self, config: Config, facts: Facts, book: Casebook) -> None:
         self.next_due = NEVER
         self.allowance = Allowance(config, facts)
-        self.under_way: frozenset[int] = frozenset()
         self._facts = facts
         self._book = book
         self._remedies = config.remedies
@@ -106,6 +104,16 @@ class Remedies:
                 self._leave(attempt, now, restore=True)
                 yield from self._in_vain(attempt, remedy, case, now)
 
+    def broken_off(self, number: int, now: float) -> Iterator[Statement]:
+        """An order was broken off in the middle; what it had switched off has been switched on, as far as that was possible."""
+        self._handed_out.discard(number)
+        self.next_due = now
+        attempt = self._of(number)
+        if attempt and attempt.stage == "stopped":
+            self._leave(attempt, now, restore=True)
+        elif attempt:
+            yield from self._interrupted(attempt, now)
+
     # ------------------------------------------------------------ what happens
 
     def take(self, statement: Statement) -> Iterator[Statement]:
@@ -121,7 +129,7 @@ class Remedies:
         else:
             yield statement
             case = self._book.get(change.episode)
-            if case and change.phase is Phase.WORSENED and _is_harm(attempt, case, change.because):
+            if case and attempt.is_harmed_by(change, case.openings):
                 yield from self._harmed(attempt, case, change.at, f"it got worse: {change.because}")
 
     def _closed(self, attempt: Attempt, last: Statement) -> Iterator[Statement]:
@@ -359,18 +367,17 @@ class Remedies:
         }
 
     def recall(self, memory: Any, shift: float, now: float) -> Iterator[Statement]:
-        """See `Part.recall`. What was being carried out, and is not any more, was interrupted."""
+        """See `Part.recall`. What was being carried out was interrupted."""
         self._rehearsed, self._count = memory["rehearsed"], memory["count"]
         self.allowance.recall(memory["spent"], shift)
         attempts = [one.moved_by(shift) for one in msgspec.convert(memory["attempts"], list[Attempt])]
         self._attempts = {one.case: one for one in attempts}
         self._mendings.recall(memory["mendings"], shift)
-        self._handed_out = set(self.under_way)
         self.next_due = now
         for attempt in list(self._attempts.values()):
             if attempt.until is not None:
                 attempt.until = max(attempt.until, now + SETTLES)
-            elif attempt.number not in self.under_way:
+            else:
                 yield from self._interrupted(attempt, now)
 
     def _interrupted(self, attempt: Attempt, now: float) -> Iterator[Statement]:
@@ -388,8 +395,3 @@ class Remedies:
             else:
                 because = "nobody knows how far it came; it is tried again only if everything that it asks for is given again"
                 yield self._book.statement(case, Phase.WORSENED, now, says=says, because=because)
-
-
-def _is_harm(attempt: Attempt, case: Case, because: str) -> bool:
-    """Whether a case that gets worse does so after a remedy began: not because it is back, or has merely been open for long."""
-    return attempt.stage != "stopped" and case.openings == attempt.openings and not because.startswith(LONG_OPEN)
