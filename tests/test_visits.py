@@ -13,8 +13,12 @@ from stories_of import Hub
 from drivers.contract import Batch
 from gateway import config
 from gateway.commands import CommandError
+from gateway.diagnosis.contract import Phase, PointInfo
 from gateway.moments import MAX_BYTES, from_wire, to_wire
+from gateway.service.contract import Statement
 from gateway.store import Store
+
+from moments_of import change
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 CONFIG = """
@@ -219,6 +223,28 @@ def test_before_and_after_are_compared(hub):
     hub.do(["visit", "end"])
     (comparison,) = visit(hub).comparisons
     assert (comparison.point, comparison.unit, comparison.before, comparison.after) == ("freezer-1/core", "°C", WARM, COLD)
+
+
+BUS = PointInfo("bus.hall/state", "bus.hall", "state", "", "bus hall state", "bus hall", "text")
+
+
+def test_a_case_that_turns_out_to_be_about_something_else_is_told_at_once(hub):
+    hub.do(["visit", "start", "by", "Jan", "on", "freezer-1"])
+    take = hub.service.visits.take
+    assert not list(take(Statement(change=change())))
+    (moved,) = take(Statement(change=change(phase=Phase.HANDED_OVER, point=BUS)))
+    assert (moved.change.phase, moved.change.point) == (Phase.OPENED, BUS)
+    (ended,) = take(Statement(change=change(phase=Phase.CLOSED, point=BUS)))
+    assert ended.change.phase is Phase.CLOSED
+
+
+def test_a_case_that_was_told_before_is_kept_to_the_end_wherever_it_goes(hub):
+    hub.do(["visit", "start", "by", "Jan", "on", "freezer-1"])
+    take = hub.service.visits.take
+    assert not list(take(Statement(change=change(phase=Phase.WORSENED))))
+    assert not list(take(Statement(change=change(phase=Phase.CLOSED, point=BUS))))
+    hub.do(["visit", "end"])
+    assert told(hub) == [("visit", "opened", "freezer-1"), ("problem", "closed", "bus.hall")]
 
 
 # ---------------------------------------------------------------- its end

@@ -1,5 +1,6 @@
 """One visit as the hub remembers it, and the account that is given of it at its end."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -102,11 +103,9 @@ def typical(point_id: str, facts: Facts, now: float) -> float | None:
     if point is None or last is None or not is_number(last[0]):
         return None
     seen = facts.evidence(point, now - BEFORE, now)
-    times = (seen.from_at + place * seen.every_s for place in range(len(seen.values))) if seen else ()
-    values = [
-        value for at, value in zip(times, seen.values if seen else (), strict=False) if at >= now - BEFORE and is_number(value)
-    ]
-    return median(values) if values else last[0]  # type: ignore[type-var, return-value]
+    first = max(0, math.ceil((now - BEFORE - seen.from_at) / seen.every_s)) if seen and seen.every_s else 0
+    numbers = [value for value in seen.values[first:] if is_number(value)] if seen else []
+    return median(numbers) if numbers else last[0]  # type: ignore[type-var, return-value]
 
 
 def is_number(value: Outcome | None) -> bool:

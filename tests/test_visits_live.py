@@ -1,0 +1,138 @@
+"""`canary visit` at a real hub: a technician at the terminal, a machine that answers, and a kill in the middle."""
+
+import asyncio
+import signal
+
+import pytest
+
+from gateway.cli import main
+from gateway.demo import modbus_machine
+from gateway.moments import from_wire
+from gateway.store import Store
+
+from peers.hub_process import HubProcess
+
+pytestmark = pytest.mark.slow
+
+CONFIG = """
+[hub]
+id = "hub-1"
+state = "{state}"
+[bus.line]
+driver = "modbus-tcp"
+host = "127.0.0.1"
+port = {port}
+[device.freezer]
+bus = "line"
+unit = 1
+every = "2 s"
+serial = "S-1"
+points.temp = {{ input = 0, type = "int16", scale = 0.1, unit = "°C" }}
+[rule.warm]
+kind = "threshold"
+on = ["freezer/temp"]
+above = "-15 °C"
+proof = "0 s"
+"""
+
+
+class Freezer:
+    """A Modbus server whose one register a test sets, and that knows when it was asked."""
+
+    def __init__(self):
+        self.temp = -20.0
+        self.asked: list[float] = []
+        self._news = asyncio.Event()
+
+    async def __aenter__(self):
+        machine = modbus_machine.device(1, range(1), self._answer)
+        self.server, self.port = await modbus_machine.serve_tcp(machine)
+        return self
+
+    async def __aexit__(self, *_):
+        await self.server.shutdown()
+
+    def _answer(self):
+        self.asked.append(asyncio.get_running_loop().time())
+        self._news.set()
+        return {0: modbus_machine.int16(self.temp, 0.1)}
+
+    async def pause(self, seconds=15.0):
+        """How long it is left alone between the next question but one and the one after that (s)."""
+        begun = len(self.asked)
+        async with asyncio.timeout(seconds):
+            while len(self.asked) < begun + 3:
+                self._news.clear()
+                await self._news.wait()
+        return self.asked[begun + 2] - self.asked[begun + 1]
+
+
+@pytest.fixture
+async def freezer():
+    async with Freezer() as freezer:
+        yield freezer
+
+
+@pytest.fixture
+def path(tmp_path, freezer):
+    path = tmp_path / "hub.toml"
+    path.write_text(CONFIG.format(state=tmp_path / "state", port=freezer.port), "utf-8")
+    return path
+
+
+@pytest.fixture
+def visit(path, capsys):
+    """`canary visit` with some words: its exit code, and what it printed."""
+
+    async def ask(*words):
+        code = await asyncio.to_thread(main, ["visit", *words, "--config", str(path)])
+        said, complained = capsys.readouterr()
+        return code, (said + complained).strip()
+
+    return ask
+
+
+async def test_a_visit_from_start_to_end_with_a_kill_in_the_middle(path, freezer, visit, tmp_path):
+    freezer.temp = -10.0
+    async with HubProcess(path) as hub:
+        await hub.until("phase=opened")
+        code, said = await visit("start", "--by", "Jan Peeters", "freezer")
+        assert (code, said.partition(" It ends")[0]) == (0, "The visit is on: 1 device, 1 open case.")
+        assert await visit("start", "--by", "An") == (1, "a visit by Jan Peeters is on; end it first with: canary visit end")
+        assert await visit("note", "Changed the sensor.") == (0, "Noted.")
+        code, said = await visit("replaced", "freezer", "--serial", "S-2")
+        assert (code, said.partition(".")[0]) == (0, "Noted (serial number of the old one: S-1)")
+        assert await freezer.pause() < 1.5, "it is read faster than every 2 s"
+        hub.signal(signal.SIGKILL)
+        await hub.end()
+    freezer.temp = -20.0
+    async with HubProcess(path) as hub:
+        await hub.until("READY=1")
+        assert await freezer.pause() < 1.5, "the visit goes on"
+        assert (await visit("end"))[0] == 0
+        await hub.until("phase=closed")
+        assert await freezer.pause() > 1.5, "as often as before"
+        hub.signal()
+        assert await hub.end() == 0
+    with Store.open(tmp_path / "state" / "canary.db") as store:
+        rows = store.execute("SELECT wire FROM moment ORDER BY seq").fetchall()
+    opened, account, closed = (from_wire(wire).data for (wire,) in rows)
+    assert (opened.kind, opened.phase, opened.device.serial) == ("problem", "opened", "S-1")
+    assert (account.kind, account.visit.by, account.visit.done) == ("visit", "Jan Peeters", ("Changed the sensor.",))
+    assert account.visit.open_before[0].case == opened.case
+    assert (closed.phase, closed.case, closed.how) == ("closed", opened.case, "by the visit of Jan Peeters")
+    assert closed.device.serial == "S-2"
+
+
+async def test_mistakes_of_a_person_are_one_line_each_with_a_remedy(path, visit):
+    assert await visit("end") == (1, f"no hub is running on {path.parent / 'state'}; start it with: systemctl start canary")
+    async with HubProcess(path) as hub:
+        await hub.until("READY=1")
+        assert await visit("end") == (1, "no visit is on; begin one with: canary visit start --by NAME")
+        code, said = await visit("start", "--by", "Jan", "freezr")
+        assert (code, said) == (1, 'on: there is no device and no bus "freezr"; did you mean freezer?')
+        code, said = await visit("start", "--by", "Jan", "--for", "2 weeks")
+        assert (code, said.count("\n")) == (1, 0)
+        assert "for:" in said
+    path.write_text("[hub]\n", "utf-8")
+    assert (await visit("end"))[0] == 78
