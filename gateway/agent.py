@@ -38,6 +38,7 @@ from gateway.health import LOOK, Health
 from gateway.hub_commands import HubCommands
 from gateway.polling import Poller, Schedule
 from gateway.privacy_commands import PrivacyCommands
+from gateway.remedy_commands import RemedyCommands
 from gateway.saved_state import Stamp
 from gateway.service import asked
 from gateway.service.contract import Statement
@@ -101,6 +102,7 @@ class Hub:
         HubCommands(self, clock).offer(self.commands)
         PrivacyCommands(self).offer(self.commands)
         asked.offer(self.commands, self, clock)
+        RemedyCommands(self, clock).offer(self.commands)
         self.engine = self._engine(config)
         self.service = self._service(config)
         self.pollers: dict[str, Poller] = {}

@@ -86,7 +86,7 @@ class Control:
         return (await self._commands.read(str(name), fields, "person").perform()).decode()
 
 
-def ask(folder: Path, **question: Any) -> Iterator[str]:
+def ask(folder: Path, /, **question: Any) -> Iterator[str]:
     """Ask the hub whose state folder this is; gives the lines of its answer. Raises ControlError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link, contextlib.ExitStack() as stack:
         try:
@@ -105,7 +105,7 @@ def ask(folder: Path, **question: Any) -> Iterator[str]:
             yield line.rstrip("\n")
 
 
-def perform(folder: Path, name: str, **fields: Any) -> Answer:
+def perform(folder: Path, name: str, /, **fields: Any) -> Answer:
     """Have that hub do a command, and return its answer. Raises ControlError."""
     for line in ask(folder, do=name, **fields):
         answer: Answer = json.loads(line)
