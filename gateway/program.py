@@ -13,10 +13,13 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
+
+from gateway.polling import to_the_end
 
 TAIL = 2048  # bytes of output that are kept
 DRAIN = 0.5  # s for output that is still on its way when it has exited
+BURIAL = 2.0  # s that a killed one may take to be gone; one that hangs in the kernel takes for ever
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
 
@@ -42,13 +45,34 @@ def refusal(program: str) -> str:
     return "" if os.access(path, os.X_OK) else f"{program} may not be run by this user; chmod +x, or another user"
 
 
-class _Tail(asyncio.SubprocessProtocol):
-    """Keeps the end of what a program prints, and notes when it has exited and when its output has ended."""
+class _Running(asyncio.SubprocessProtocol):
+    """A program that runs: the end of what it has printed, and whether it has exited and its output has ended."""
 
     def __init__(self) -> None:
+        self.transport: asyncio.SubprocessTransport | None = None
         self.output = bytearray()
-        self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.exited, self.ended = asyncio.Event(), asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.SubprocessProtocol`."""
+        self.transport = cast("asyncio.SubprocessTransport", transport)
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, once it has exited."""
+        return self.transport.get_returncode() if self.transport else None
+
+    async def end(self) -> None:
+        """Kill it with all that it started, where it has not exited, and let go of its output. Returns when it is buried."""
+        if self.transport is None:
+            return
+        if self.code is None:  # not buried yet, so the number is still its own
+            with suppress(ProcessLookupError):
+                os.killpg(self.transport.get_pid(), signal.SIGKILL)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BURIAL):
+                    await self.exited.wait()
+        self.transport.close()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002
         """See `asyncio.SubprocessProtocol`."""
@@ -57,19 +81,18 @@ class _Tail(asyncio.SubprocessProtocol):
 
     def process_exited(self) -> None:
         """See `asyncio.SubprocessProtocol`."""
-        if not self.exited.done():
-            self.exited.set_result(None)
+        self.exited.set()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """See `asyncio.SubprocessProtocol`."""
-        if not self.ended.done():
-            self.ended.set_result(None)
+        self.ended.set()
 
 
 async def run(program: Sequence[str], limit: float) -> Ran:
     """Run it to its end, or for `limit` seconds. Never raises for what the program does; OSError where it cannot be started."""
-    transport, tail = await asyncio.get_running_loop().subprocess_exec(
-        _Tail,
+    running = _Running()
+    start = asyncio.get_running_loop().subprocess_exec(
+        lambda: running,
         *program,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -79,17 +102,15 @@ async def run(program: Sequence[str], limit: float) -> Ran:
         start_new_session=True,
     )
     try:
+        await to_the_end(start)  # cut in half, asyncio kills the program and not what that has started already
         with suppress(TimeoutError):
             async with asyncio.timeout(limit):
-                await tail.exited
-        code = transport.get_returncode()
+                await running.exited.wait()
+        code = running.code
         if code is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN):
-                    await tail.ended
+                    await running.ended.wait()
     finally:
-        if transport.get_returncode() is None:  # not reaped yet, so the number is still its own
-            with suppress(ProcessLookupError):
-                os.killpg(transport.get_pid(), signal.SIGKILL)
-        transport.close()
-    return Ran(code, tail.output.decode("utf-8", "replace"))
+        await to_the_end(running.end())
+    return Ran(code, running.output.decode("utf-8", "replace"))

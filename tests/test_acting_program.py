@@ -1,6 +1,7 @@
 """A program that a remedy runs gets nothing but its arguments, has an end, and takes all that it started with it."""
 
 import asyncio
+import contextlib
 import os
 import stat
 import sys
@@ -94,6 +95,27 @@ async def test_whoever_is_cancelled_leaves_no_program_behind(script, tmp_path):
     await asyncio.wait([acting])
     assert acting.cancelled()
     await until(lambda: not alive(pids.read_text().strip()))
+
+
+async def test_whoever_is_cancelled_while_it_starts_leaves_no_program_behind(script, tmp_path):
+    """At every step of the event loop on the way."""
+    path = script(f"tail -f {tmp_path}/program & wait")
+    for steps in range(20):
+        acting = asyncio.create_task(perform_run(path))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        acting.cancel()
+        await asyncio.wait([acting])
+    await until(lambda: not running(str(tmp_path)))
+
+
+def running(text):
+    """Command lines that hold this."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(path.read_text())
+    return [line for line in lines if text in line]
 
 
 async def test_it_has_ended_when_it_has_exited_whoever_still_holds_its_output(script, tmp_path):

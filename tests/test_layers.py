@@ -44,7 +44,7 @@ KNOWS = {
     "gateway.diagnosis": {"drivers.contract"},
     "gateway.config": {"drivers", "gateway.diagnosis"},
     "gateway.polling": {"drivers.contract", "gateway.clock", "gateway.watchdog"},
-    "gateway.program": set(),
+    "gateway.program": {"gateway.polling"},
     "gateway.acting": {
         "drivers.contract", "gateway.clock", "gateway.config.actions", "gateway.config.model", "gateway.polling", "gateway.program",
     },
