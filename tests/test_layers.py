@@ -50,7 +50,8 @@ KNOWS = {
     },
     "gateway.moments": {"drivers.contract", "gateway.clock", "gateway.diagnosis.contract"},
     "gateway.service": {
-        "drivers.contract", "gateway.clock", "gateway.commands", "gateway.config", "gateway.diagnosis", "gateway.moments", "gateway.store",
+        "drivers.contract", "gateway.clock", "gateway.commands", "gateway.config", "gateway.diagnosis", "gateway.moments",
+        "gateway.store",
     },
     "gateway.commands": {"drivers.contract", "gateway.config", "gateway.store"},
     "gateway.question": {"gateway.commands", "gateway.config"},
