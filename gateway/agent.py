@@ -36,6 +36,7 @@ from gateway.filing import Filing
 from gateway.hands import Hands
 from gateway.health import LOOK, Health
 from gateway.hub_commands import HubCommands
+from gateway.lifetime import is_first_since_boot
 from gateway.polling import Poller, Schedule
 from gateway.privacy_commands import PrivacyCommands
 from gateway.remedy_commands import RemedyCommands
@@ -83,6 +84,7 @@ class Hub:
         self._store = store
         self.clerk = Clerk(config, store, clock)
         self.outbox = self.clerk.outbox
+        self._boots = is_first_since_boot(store, clock)
         self._wear = Wear(store, clock.now)
         desk = Desk(config, store, clock, self._facts)
         store.keep_damaged()
@@ -201,7 +203,9 @@ class Hub:
             account=lambda: self.clerk.account(self.filing.desk),
             leaving=self.clerk.leaving,
             downlink=self._start_downlink(),
+            together=self._boots,
         )
+        self._boots = False
         self._start("uplink", self._uplink.run(self.outbox, self._thread, self._mail))
 
     def _start_downlink(self) -> Downlink | None:

@@ -2,7 +2,8 @@
 
 Promises
 - A fleet does not come back all at once: each pause is drawn by lot over its whole range, which doubles with each failure up to a
-  longest ("full jitter"). Already the first is long enough that the hubs of a broker which was gone for a second arrive spread out.
+  longest ("full jitter"). Already the first is long enough that the hubs of a broker which was gone for a second arrive spread out,
+  and those of a town in which the power is back.
 - A broker that says it is busy is given the longest range at once; where only a person can help, attempts are a quarter of an hour
   apart, give or take a half.
 - A broker that has had enough for now gets half as many at once, after a pause that doubles while it says so again; each one that
@@ -27,6 +28,10 @@ class Backoff:
         self._longest = longest
         self._random = random
         self._failures = 0
+
+    def before_the_first(self) -> float:
+        """Seconds to wait before the first attempt of all, where others begin at the same time."""
+        return self._random() * self._first
 
     def pause(self, fault: UplinkFault, lasted: float = 0.0) -> float:
         """Seconds to wait after this fault, which ended a connection that lasted so many seconds."""

@@ -5,13 +5,25 @@ moment younger, and a leap of the wall clock moves nothing. The time for which t
 be trusted at both ends; else it is left out, so that nothing ends too early.
 """
 
+from contextlib import suppress
+
 import msgspec
 
 from gateway.clock import Clock
 from gateway.saved_state import Stamp
-from gateway.store import Store
+from gateway.store import DiskFullError, Store
 
-NAME = "lifetime"
+NAME, BOOT = "lifetime", "boot"  # remembered
+
+
+def is_first_since_boot(store: Store, clock: Clock) -> bool:
+    """Whether a hub that has run before starts for the first time since its machine did. Notes it, where the disk takes that."""
+    with store.transaction():
+        known = store.recall(BOOT)
+    if known != clock.timeline:
+        with suppress(DiskFullError), store.transaction():
+            store.remember(BOOT, clock.timeline)
+    return known not in {"", clock.timeline}
 
 
 class Lifetime:

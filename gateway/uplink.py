@@ -64,13 +64,15 @@ class Uplink:
         account: Callable[[], object] = lambda: None,
         leaving: Callable[[bytes], bytes] = bytes,
         downlink: Downlink | None = None,
+        together: bool = False,
     ) -> None:
         """random: uniform in [0, 1), for the pauses. vitals: facts for the state message, asked about once a minute.
 
         account: called in the thread of the outbox when the link is back and when a moment was refused, so that a moment can tell
         what was dropped. leaving: what may leave, when it is sent, of a moment that has waited.
 
-        downlink: hears what is asked of this hub, and has the answers; without one, nothing is subscribed to.
+        downlink: hears what is asked of this hub, and has the answers; without one, nothing is subscribed to. together: others may
+        be starting just now, as after a power cut; then the first attempt is drawn by lot as well.
         """
         self._config = config
         self._hub_id = hub_id
@@ -79,6 +81,7 @@ class Uplink:
         self._account = account
         self._leaving = leaving
         self._downlink = downlink
+        self._together = together
         self.backoff = Backoff(config.retry_first, config.retry_longest, random)
         self._pace = Pace(random)
         self._tries: Counter[int] = Counter()  # of moments that were refused without a reason
@@ -97,6 +100,10 @@ class Uplink:
         the outbox cannot be read; nothing that the network does.
         """
         post = _Post(outbox, thread)
+        if self._together:
+            pause = self.backoff.before_the_first()
+            log.info("waits before it connects", seconds=round(pause), because="the machine has just started, and others may have")
+            await asyncio.sleep(pause)
         while True:
             since = self._clock.now()
             try:

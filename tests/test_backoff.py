@@ -52,6 +52,14 @@ def test_ten_thousand_hubs_that_lose_their_broker_at_once_do_not_come_back_at_on
     assert sorted(back)[HUBS // 2] < 45.0
 
 
+def test_ten_thousand_hubs_that_start_at_once_do_not_connect_at_once():
+    """As when the power of a town is back: hubs of one kind take the same time to start."""
+    chance = random.Random(4)
+    first = [Backoff(KEYS.retry_first, KEYS.retry_longest, chance.random).before_the_first() for _ in range(HUBS)]
+    assert max(Counter(map(int, first)).values()) < HUBS * 0.05
+    assert max(first) <= KEYS.retry_first
+
+
 def test_a_broker_that_has_had_enough_gets_less_and_later_and_slowly_more_again():
     pace = Pace(lambda: 1.0)
     assert pace.places == WINDOW

@@ -120,6 +120,18 @@ async def retained_state(keys: UplinkKeys) -> Any:
     return json.loads(publication.payload)
 
 
+# ---------------------------------------------------------------- the first connection
+
+
+async def test_where_others_start_at_the_same_time_the_first_attempt_is_drawn_by_lot(hub, broker):
+    began = asyncio.get_running_loop().time()
+    async with hub.uplink(UplinkKeys(url=broker.url, retry_first=2.0), luck=0.25, together=True) as uplink:
+        await until(lambda: uplink.online)
+    assert asyncio.get_running_loop().time() - began >= 0.5
+    async with hub.uplink(UplinkKeys(url=broker.url, retry_first=3600.0, retry_longest=3600.0), luck=1.0) as uplink:
+        await until(lambda: uplink.online)  # else at once
+
+
 # ---------------------------------------------------------------- the way a moment goes
 
 
