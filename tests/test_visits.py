@@ -351,7 +351,7 @@ def test_a_device_that_was_replaced_is_told_as_the_new_one_until_the_config_is_e
     (tmp_path / "hub.toml").write_text(CONFIG.replace('"S-1"', '"S-3"'), "utf-8")
     hub.config = read(tmp_path / "hub.toml")
     hub.restart()
-    assert hub.service.records.device("freezer-1") is None
+    assert hub.service.records.device("freezer-1").serial == "S-3"
     assert hub.service.records.memory()["freezer-1"]["past"] == ["S-1"]
 
 

@@ -58,13 +58,13 @@ class Freezer:
         return {0: modbus_machine.int16(self.temp, 0.1)}
 
     async def pause(self, seconds=15.0):
-        """How long it is left alone between the next question but one and the one after that (s)."""
+        """How long it is left alone between the next question and the one after that (s)."""
         begun = len(self.asked)
         async with asyncio.timeout(seconds):
-            while len(self.asked) < begun + 3:
+            while len(self.asked) < begun + 2:
                 self._news.clear()
                 await self._news.wait()
-        return self.asked[begun + 2] - self.asked[begun + 1]
+        return self.asked[begun + 1] - self.asked[begun]
 
 
 @pytest.fixture

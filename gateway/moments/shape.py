@@ -28,7 +28,10 @@ class Rule(Wire, frozen=True, kw_only=True):
 
 
 class Device(Wire, frozen=True, kw_only=True):
-    """The device as the hub's config knows it."""
+    """The device as the hub knows it: by its config, and by what was said since of what was done to it.
+
+    serviced: when it last had maintenance.
+    """
 
     id: str
     label: str = ""
@@ -38,6 +41,7 @@ class Device(Wire, frozen=True, kw_only=True):
     firmware: str = ""
     installed: date | None = None
     warranty_until: date | None = None
+    serviced: date | None = None
 
 
 class Forecast(Wire, frozen=True, kw_only=True):

@@ -112,4 +112,5 @@ def record(device: DeviceConfig) -> moments.Device:
         firmware=common.firmware,
         installed=common.installed,
         warranty_until=common.warranty_until,
+        serviced=common.serviced,
     )

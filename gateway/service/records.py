@@ -60,17 +60,22 @@ class Records:
         return record.installed if record and record.instead_of else self._devices[device].common.installed
 
     def last_maintenance(self, device: str) -> date | None:
-        """When it last had maintenance, or was put in; None where nobody knows."""
-        record = self._records.get(device)
-        known = [self._devices[device].common.serviced, self.installed(device), *(record.serviced if record else ())]
-        return max((day for day in known if day), default=None)
+        """When it last had maintenance; None where nobody knows. What another device in its place had counts for nothing."""
+        record, since = self._records.get(device), self.installed(device)
+        known = [self._devices[device].common.serviced, *(record.serviced if record else ())]
+        return max((day for day in known if day and (since is None or day >= since)), default=None)
+
+    def new_since(self, device: str) -> date | None:
+        """Since when it is as good as new: since its last maintenance, or since it was put in."""
+        return self.last_maintenance(device) or self.installed(device)
 
     def device(self, name: str) -> moments.Device | None:
-        """A device as a moment tells it, where that is not as the config has it."""
+        """A device as a moment tells it, where there is more to say of it than the config does."""
         record = self._records.get(name)
-        if record is None or record.instead_of is None:
+        if record is None:
             return None
-        return replace(told(self._devices[name]), serial=record.serial, installed=record.installed)
+        serial, installed, serviced = self.serial(name), self.installed(name), self.last_maintenance(name)
+        return replace(told(self._devices[name]), serial=serial, installed=installed, serviced=serviced)
 
     def _record(self, device: str) -> Record:
         return self._records.setdefault(device, Record())

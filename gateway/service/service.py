@@ -12,6 +12,7 @@ from gateway.service.casework import Casework
 from gateway.service.contract import Deed, Facts, Part, Statement
 from gateway.service.digest import Digests
 from gateway.service.insights import Insights
+from gateway.service.life import Life
 from gateway.service.milestones import Milestones
 from gateway.service.records import Records
 from gateway.service.remedies import Remedies
@@ -34,6 +35,7 @@ class Service:
             "visits": self.visits,
             "steps": Steps(config, facts, self.book),
             "remedies": self.remedies,
+            "life": Life(config, facts, self.book, self.records),
             "milestones": Milestones(config, facts, self.book),
             "insights": Insights(config, facts),
             "digest": self.digests,
