@@ -47,13 +47,13 @@ class Case(msgspec.Struct, kw_only=True):
 
     key: the name of the episode that it began with; its number hangs on that. lead: the episode that it is told of and that moves
     its owner; rule_id, point, says are of that. episodes: those of the diagnosis that are open and belong to it, with their
-    severities. points: all that it has been about. fault: what it is laid to; None for the device of its point. cause: the episode
-    that it is laid to, if it is; caused_by: the case of that, if it is another one. well_since, end: since when all of its episodes
-    are over and what was said of that, while it is being proven. openings: how often it has opened; counted: how many of these the
-    diagnosis counts within the leading episode. tried: what was done about it, the newest last. credit: what brought it to its
-    end, as far as is known, in the words of `how`: "by the visit of Jan"; "" stands for nobody. least: its severity at least,
-    because what was tried has failed. told_well: whether somebody was told that it is well (by a recovery or a visit), so that its
-    return is news.
+    severities. points, rules: all that it has been about, and whose unhappiness it was. fault: what it is laid to; None for the
+    device of its point. cause: the episode that it is laid to, if it is; caused_by: the case of that, if it is another one.
+    well_since, end: since when all of its episodes are over and what was said of that, while it is being proven. openings: how often
+    it has opened; counted: how many of these the diagnosis counts within the leading episode. tried: what was done about it, the
+    newest last. credit: what brought it to its end, as far as is known, in the words of `how`: "by the visit of Jan"; "" stands for
+    nobody. least: its severity at least, since something that was tried has failed. told_well: whether somebody was told that it is
+    well (by a recovery or a visit), so that its return is news.
     """
 
     key: str
@@ -70,6 +70,7 @@ class Case(msgspec.Struct, kw_only=True):
     stage: Stage = "open"
     episodes: dict[str, Severity] = field(default_factory=dict)
     points: list[str] = field(default_factory=list)
+    rules: list[str] = field(default_factory=list)
     fault: Fault | None = None
     cause: str = ""
     caused_by: str = ""
@@ -140,6 +141,8 @@ class Casebook:
         """An episode belongs to a case from now on."""
         case.episodes[change.episode] = change.severity
         self._of_episode[change.episode] = case.key
+        if change.rule_id not in case.rules:
+            case.rules.append(change.rule_id)
         if change.point.id not in self._of_point:
             case.points.append(change.point.id)
             self._of_point[change.point.id] = case.key

@@ -100,6 +100,7 @@ class Casework:
             lead=change.episode,
             episodes={change.episode: change.severity},
             points=[change.point.id],
+            rules=[change.rule_id],
             fault=owners.fault_of(self._config, change),
             openings=change.openings,
             counted=change.openings,

@@ -90,6 +90,9 @@ class Facts(Protocol):
     def known_since(self, point_id: str) -> float | None:
         """Since when a point has had a value without a break (of "device/*": each of them); None while it has none."""
 
+    def is_suspect(self, point_id: str) -> bool:
+        """Whether a rule is unhappy about a point, though not yet for long enough to say so."""
+
     def evidence(self, point: PointInfo, since: float, at: float) -> Evidence | None:
         """What the hub saw of a point."""
 

@@ -40,6 +40,10 @@ class HubFacts:
         """See `contract.Facts.known_since`."""
         return self._engine.known_since(point_id)
 
+    def is_suspect(self, point_id: str) -> bool:
+        """See `contract.Facts.is_suspect`."""
+        return self._engine.is_suspect(point_id)
+
     def evidence(self, point: PointInfo, since: float, at: float) -> Evidence | None:
         """See `contract.Facts.evidence`."""
         return self._engine.evidence(point, since, at)

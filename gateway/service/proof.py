@@ -2,6 +2,7 @@
 
 Promises
 - Nothing is closed because data stopped: while there is no value the proof waits, and when there are values again it begins anew.
+- Nor is it closed while a rule is about to be unhappy about it again.
 - What is read regularly is closed by a value that comes when the time is over, never by the time alone.
 """
 
@@ -25,9 +26,9 @@ class Proof:
         self._facts = facts
 
     def lasts(self, case: Case) -> float:
-        """How long it must stay well (s)."""
-        rule = self._rules.get(case.rule_id)
-        return rule.proven_after if rule else SHORTEST_PROOF
+        """How long it must stay well (s): as long as the most demanding of its rules wants."""
+        rules = [self._rules.get(rule_id) for rule_id in case.rules]
+        return max((rule.proven_after if rule else SHORTEST_PROOF for rule in rules), default=SHORTEST_PROOF)
 
     def begun(self, case: Case) -> float | None:
         """Since when it has been well with values throughout; None while there is no value."""
@@ -42,6 +43,8 @@ class Proof:
             return now + max(min(lasts, LOOK), 1.0)
         if now < begun + lasts:
             return begun + lasts
+        if self._facts.is_suspect(case.point):  # it may be about to come back
+            return now + NEXT
         point = self._facts.point(case.point)
         if point is None or point.name == STATE or point.device == HUB:  # told when it changes, or not read at all
             return now
@@ -51,7 +54,7 @@ class Proof:
 
     def is_gone(self, case: Case) -> bool:
         """Whether the rule or the point of a case is no longer in the config."""
-        if case.rule_id not in self._rules and case.rule_id != COMMON:
+        if not any(rule_id in self._rules or rule_id == COMMON for rule_id in case.rules):
             return True
         device, _, name = case.point.partition("/")
         of_several = "#" in name or "*" in name  # a name for them together, which is no point of the config
