@@ -127,8 +127,7 @@ def test_all_languages_say_the_same(language: str) -> None:
     for key, text in other.items():
         assert text.strip() == text
         assert text or key.startswith("numbers."), f"{key} of {language} is empty"
-        if not key.endswith(".one"):  # one may go without its number
-            assert Counter(PLACEHOLDER.findall(text)) == Counter(PLACEHOLDER.findall(one[key])), key
+        assert Counter(PLACEHOLDER.findall(text)) == Counter(PLACEHOLDER.findall(one[key])), key
     forms = {key.rpartition(".")[0] for key in other if key.endswith((".one", ".other"))}
     assert all(f"{key}.{form}" in other for key in forms for form in ("one", "other"))
     assert len(texts(language)["dates"]["months"]) == 12
@@ -336,6 +335,18 @@ def test_a_week_is_told_by_its_labels_in_the_language_of_the_customer(build: Bui
     assert data.open[0].subject == "freezer/core"
 
 
+def test_what_is_well_again_is_not_still_open(build: Build) -> None:
+    """Also while it must prove itself: it is neither open nor put right."""
+    hub = build(plant=PLANT.replace('proof = "0 s"', 'proof = "10 d"'))
+    read(hub, *[-20.0] * 10, -10.0, *[-20.0] * 10)
+    (case,) = hub.service.book
+    assert case.stage == "proving"
+    says = hub.do(["digest"])["says"]
+    assert "Noticed: 1 problem." in says
+    assert "Still open" not in says
+    assert "Put right" not in says
+
+
 def test_it_asks_for_the_next_step_of_the_customer_only(build: Build) -> None:
     """What was tried is not asked again, and what a technician must do is not asked at all."""
     hub = build()
@@ -406,15 +417,12 @@ def test_nothing_is_written_while_nothing_happens(build: Build) -> None:
 
 def test_the_text_fits_whatever_there_is_to_tell(build: Build) -> None:
     """A moment is 8 KiB at most; with all that can be open, in the longest words, the text still comes whole."""
-    words = "Ω" * 300
-    rules = "".join(
-        f'[rule.r{number}]\nkind = "threshold"\non = "freezer/core"\nabove = "-{number + 20} °C"\nseverity = "critical"\n'
-        f'steps = [{{{{ do = "{number}{words[:198]}" }}}}]\n'
-        for number in range(20)
-    )
-    plant = PLANT.replace('name = "CoolCare"', f'name = "{words}"').replace('label = "Freezer"', f'label = "{words}"') + rules
+    words, names = "Ω" * 300, [f"p{number}" for number in range(12)]
+    points = "".join(f'points.{name} = {{{{ input = 1, unit = "°C", label = "{words}" }}}}\n' for name in names)
+    plant = PLANT.replace('name = "CoolCare"', f'name = "{words}"').replace("points.core", f"{points}points.core")
+    plant = plant.replace('do = "Close the door."', f'do = "{words[:200]}"')
     hub = build(f'to = "{words[:60]}"', plant=plant)
-    read(hub, *[-50.0] * 3, *[0.0] * 3)
+    hub.feed(Batch("freezer", 60.0, tuple(names), (0.0,) * len(names)))
     for kind in ("problem", "prediction", "hub", "insight", "milestone"):
         for phase in Phase:
             for how in [*CREDITS, "averted"]:
@@ -423,6 +431,10 @@ def test_the_text_fits_whatever_there_is_to_tell(build: Build) -> None:
                 )
     hub.wait_until(6 * DAY)
     (digest,) = digests(hub)
+    assert digest.data.digest is not None
+    assert digest.data.digest.are_open == len(names)
+    assert len(digest.data.digest.open) == 5
+    assert len(digest.data.digest.asks) == 3
     wire = moments.to_wire(digest)
     assert len(wire) <= moments.MAX_BYTES
     assert moments.from_wire(wire).data.digest == digest.data.digest

@@ -110,10 +110,10 @@ class Days:
         if self._day is None:
             self._day = Day(date=today)  # not from its beginning, so the meter then is not known
         elif self._day.date != today:
-            is_in_time = self._day.date == today - timedelta(days=1) and timedelta(hours=wall.hour, minutes=wall.minute) < LATE
-            if is_in_time:
+            is_early = timedelta(hours=wall.hour, minutes=wall.minute) < LATE
+            if is_early and self._day.date == today - timedelta(days=1):
                 diary.close(self._day, meter)
-            self._day = Day(date=today, meter=meter if is_in_time else None)
+            self._day = Day(date=today, meter=meter if is_early else None)
         if short is not None:
             self._day.hours += 1
             self._day.short += short

@@ -29,9 +29,10 @@ from gateway.service.visit import Ended
 
 LOOK = 3600.0  # s at most between two looks at the clock: it may be set, or become known
 NOTE = 6 * 3600.0  # s between two notes of how many readings there were: each is written to the card
-LISTED = 5  # cases that are named, and things that are asked
-LONGEST = 60  # characters of a label or a name
-LONGEST_ASK = 160  # of what is asked
+LISTED = 5  # cases that are named
+ASKED = 3  # things that are asked of the customer
+LONGEST = 40  # characters of a label or a name
+LONGEST_ASK = 140  # of what is asked
 THE_HUB = PointInfo(f"{HUB}/*", HUB, "*", "", "The hub", "The hub", "text")
 GRAVITY = {"critical": 0, "warning": 1, "info": 2}
 BY_CONFIG = "by another configuration"
@@ -100,7 +101,6 @@ class Memory(Struct, kw_only=True):
 
     since: float | None = None
     began: str = ""
-    number: int = 1
     read: int = 0
     engine: int = 0
     config: str = ""
@@ -154,7 +154,6 @@ class Digests:
             self._known = Memory(
                 since=now,
                 began=wall.astimezone(UTC).isoformat(),
-                number=self._known.number + 1,
                 engine=self._facts.readings(),
                 config=self._config.digest,
             )
@@ -198,7 +197,7 @@ class Digests:
         keys = self._config.digests
         desk = self._config.desk
         change = Change(
-            episode=f"digest {self._known.number}",
+            episode="digest",
             rule_id="digest",
             rule=RuleKeys(kind="digest", on=(THE_HUB.id,), severity="info"),
             point=THE_HUB,
@@ -256,7 +255,7 @@ class Digests:
             tried = {one.what for one in case.tried}
             steps = [step for number, step in enumerate(rule.steps if rule else (), 1) if f"step {number}" not in tried]
             step = next((step for step in steps if step.by == "customer"), None)
-            if step is not None and asked < LISTED:
+            if step is not None and asked < ASKED:
                 asked += 1
                 yield texts.say("asks.step", label=self._label(case.point, texts), do=_cut(step.do, LONGEST_ASK))
 

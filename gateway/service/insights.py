@@ -56,12 +56,11 @@ OVERBOOKED = ("Ask its devices less often (`every`), or divide the line in two."
 class Memory(Struct, kw_only=True):
     """What survives a restart.
 
-    told: insights so far, for their names. look_at: when lines and firmware are looked at next (s). diaries: of energy, by name.
-    nights: the last for which it was asked what was left behind, by name. crowded, late: of the loads of buses, what was told.
-    firmware: the versions of devices that were known last. versions: of makers and models, what was told.
+    look_at: when lines and firmware are looked at next (s). diaries: of energy, by name. nights: the last for which it was asked
+    what was left behind, by name. crowded, late: of the loads of buses, what was told. firmware: the versions of devices that were
+    known last. versions: of makers and models, what was told.
     """
 
-    told: int = 0
     look_at: float | None = None
     diaries: dict[str, Diary] = field(default_factory=dict)
     nights: dict[str, date] = field(default_factory=dict)
@@ -263,9 +262,8 @@ class Insights:
         lasted: float = 0.0,
         advice: tuple[str, ...] = (),
     ) -> Statement:
-        self._known.told += 1
         change = Change(
-            episode=f"{rule_id}#{self._known.told}",
+            episode=rule_id,
             rule_id=rule_id,
             rule=RuleKeys(kind=kind, on=(point.id,), severity="info", advice=advice),
             point=point,

@@ -87,10 +87,9 @@ class Returning(Struct, kw_only=True):
 
 
 class Memory(Struct, kw_only=True):
-    """What survives a restart. look_at: when to ask next who was heard. told: milestones so far, for their names."""
+    """What survives a restart. look_at: when to ask next who was heard (s of the timeline)."""
 
     look_at: float | None = None
-    told: int = 0
     devices: dict[str, Record] = field(default_factory=dict)
     returning: dict[str, Returning] = field(default_factory=dict)  # "rule point"
 
@@ -164,8 +163,6 @@ class Milestones:
         ill = {name for name in known.devices if any(case.kind == "problem" for case in self._book.of_device(name))}
         for name in heard:
             self._firmware(name, now)
-        for name in ill:
-            known.devices[name].days = 0
         yield from self._seasons(heard - ill, now)
         yield from self._better("visit", heard, now)
         yield from self._better("firmware", heard, now)
@@ -253,9 +250,8 @@ class Milestones:
     # ------------------------------------------------------------ in words
 
     def _milestone(self, name: str, point: PointInfo, now: float, lasted: float, says: str, because: str) -> Statement:
-        self._known.told += 1
         change = Change(
-            episode=f"milestone.{name}#{self._known.told}",
+            episode=f"milestone.{name}",
             rule_id=name,
             rule=RuleKeys(kind="milestone", on=(point.id,), severity="info"),
             point=point,
