@@ -203,6 +203,18 @@ def test_state_that_cannot_be_read_is_a_value_error(store, damage):
         SavedState(store).load()
 
 
+def test_what_takes_days_to_gather_is_saved_while_all_is_well_and_what_takes_minutes_is_not(store):
+    """A power cut comes without a farewell."""
+    one = lived()
+    for step in range(1, 200):  # until what was unlike itself is over
+        at = LIVED + step * STEP
+        one.feed(Batch("d", at, ("a", "b", "c"), (5.0, 2.0 + math.sin(at / DAY * math.tau) + step * 37 % 10 / 50, 30.0)))
+    SavedState(store).save(one.state(history=False, calm=False), stamp(at))
+    rules = SavedState(store).load().engine["rules"]
+    assert all(rules[name]["points"] for name in ("ahead", "odd", "drifts", "used", "since"))
+    assert not {"stuck", "slow", "starts", "fast"} & rules.keys()
+
+
 def test_a_save_whose_transaction_failed_is_made_good_by_the_next(store):
     saved, one = SavedState(store), engine()
     feed(one, 1.0, 20, 5)

@@ -434,11 +434,12 @@ class Engine:
         """Everything that must survive, as plain data that JSON can hold.
 
         Without `history` it is much smaller; then evidence begins anew, and so does the time that a `rate` looks back on. Without
-        `calm` it leaves out rules that learn nothing and are not unhappy: what they had begun to time begins anew.
+        `calm` it leaves out rules that neither learn nor gather for days, and are not unhappy: what they had begun to time begins
+        anew.
         """
         rules: dict[str, dict[str, Any]] = {}
         for watch in self._watches:
-            if not calm and watch.episode is None and not watch.count and not watch.LEARNS:
+            if not (calm or watch.episode or watch.count or watch.LEARNS or watch.GATHERS):
                 continue
             entry = remember(watch)
             if telling := self._teller.memory_of(watch):

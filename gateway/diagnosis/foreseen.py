@@ -15,6 +15,7 @@ class Foreseen(Watch):
     __slots__ = ("announcer", "turn")
 
     KIND: ClassVar[Kind] = "prediction"
+    GATHERS: ClassVar[bool] = True
 
     def __init__(self, rule: Rule, point: PointInfo, terms: Terms) -> None:
         super().__init__(rule, point)

@@ -107,6 +107,7 @@ class Watch:
     KIND: ClassVar[Kind] = "problem"
     TEXT: ClassVar[bool] = False  # whether `look` understands text; otherwise a text is no value to it
     LEARNS: ClassVar[bool] = False  # whether its memory is of the point, and so outlives a change of the rule
+    GATHERS: ClassVar[bool] = False  # whether its memory takes days to gather, and so is saved while all is well, too
 
     def __init__(self, rule: Rule, point: PointInfo) -> None:
         self.rule = rule

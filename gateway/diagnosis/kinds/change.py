@@ -148,6 +148,8 @@ class Change(Watch):
 
     __slots__ = ("after", "before", "days", "event", "event_at", "keys", "latest", "least", "news", "verdict", "was")
 
+    GATHERS = True
+
     def __init__(self, rule: Rule, point: PointInfo, to_unit: ToUnit) -> None:
         super().__init__(rule, point)
         assert isinstance(rule.keys, Keys)
