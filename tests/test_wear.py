@@ -9,6 +9,7 @@ from gateway.outbox import Outbox
 from gateway.store import Store
 from gateway.wear import Wear, written
 
+from bench.disk import learning
 from moments_of import moment
 
 
@@ -56,11 +57,25 @@ def test_where_the_kernel_does_not_count_nothing_is_said(store, tmp_path):
     assert wear.day() is None
 
 
-def test_the_kernel_counts_what_is_written_and_synced(tmp_path):
+def counted(folder):
+    """What the kernel counts where 100 kB are written and synced."""
     before = written()
-    with (tmp_path / "file").open("wb") as file:
+    with (folder / "file").open("wb") as file:
         file.write(os.urandom(100_000))
         os.fsync(file.fileno())
-    if written() == before:
+    return written() - before
+
+
+def test_the_kernel_counts_what_is_written_and_synced(tmp_path):
+    bytes_ = counted(tmp_path)
+    if not bytes_:
         pytest.skip("this file system is in memory")
-    assert 100_000 <= written() - before < 300_000
+    assert 100_000 <= bytes_ < 300_000
+
+
+@pytest.mark.slow
+def test_a_quiet_hub_with_a_hundred_devices_that_it_learns_wears_its_card_by_less_than_half_of_what_it_bears(tmp_path):
+    """An hour of simulated time, by the kernel's count; a card bears 20 MB a day for years."""
+    if not counted(tmp_path):
+        pytest.skip("this file system is in memory")
+    assert 1e6 < learning(1.0, tmp_path) < 10e6
