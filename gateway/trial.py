@@ -52,7 +52,7 @@ class TryConfig(Command, frozen=True, kw_only=True):
         ),
     ]
     sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="The SHA-256 of the file, in hex digits.")]
-    keep_after: Annotated[Seconds, Meta(ge=2, le=3600, description="How long the hub must be well with it.")] = 120.0
+    keep_after: Annotated[Seconds, Meta(ge=1, le=3600, description="How long the hub must be well with it.")] = 120.0
 
 
 class Hub(Protocol):

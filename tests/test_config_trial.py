@@ -52,7 +52,7 @@ class Fleet(Setting):
         assert old in text
         return self.web.put("hub.toml", text.replace(old, new) + extra)
 
-    async def begin(self, seconds="2 s", **fields):
+    async def begin(self, seconds="1 s", **fields):
         await self.cloud.say("config", json.dumps({"id": "trial", "issued": now(), "keep_after": seconds, **fields}))
 
     async def outcome(self):
@@ -97,8 +97,10 @@ async def test_a_config_with_which_the_hub_is_well_is_kept_also_through_sigkill_
         fleet.freezer.temp = -30.0
         assert await fleet.case()
         fleet.path.write_text(fleet.path.read_text() + "\n# a technician was here\n")
+        hub.log.clear()
         hub.signal(signal.SIGHUP)
         await hub.until("the config on this machine has changed")
+        await hub.until("config reloaded")
         assert await fleet.digest() not in {tried, local}
     assert (fleet.state / fetched.OLD).exists()
     assert not (fleet.state / fetched.FILE).exists()
@@ -171,7 +173,7 @@ async def test_who_changes_the_config_on_the_spot_during_a_trial_wins(fleet):
         assert (await fleet.outcome())["error"]["name"] == "id-reused"
         local = await fleet.digest()
 
-        await fleet.cloud.say("config", json.dumps({"id": "again", "issued": now(), "keep_after": "2 s", **fields}))
+        await fleet.cloud.say("config", json.dumps({"id": "again", "issued": now(), "keep_after": "1 s", **fields}))
         async with asyncio.timeout(10):
             while await fleet.digest() == local:
                 pass

@@ -20,7 +20,7 @@ from gateway.config.model import Uplink as UplinkKeys
 from gateway.downlink import Downlink
 from gateway.link import Publication
 from gateway.outbox import Outbox
-from gateway.question import MAX_BYTES, Refusal, read
+from gateway.question import MAX_BYTES, Place, Refusal, read
 from gateway.store import Store
 from gateway.uplink import Uplink
 
@@ -406,7 +406,7 @@ async def test_an_answer_that_was_not_sent_before_the_end_is_sent_after_the_star
 
 @slow
 async def test_a_flood_of_commands_is_bounded_paced_and_all_of_it_answered(tmp_path, broker):
-    house = House(tmp_path, broker, per_minute=600)
+    house = House(tmp_path, broker, per_minute=1200)
     house.held.clear()
     async with house.at_work(), Asker(broker.port) as cloud:
         await cloud.until_online()
@@ -431,6 +431,24 @@ def test_more_than_can_wait_is_dropped_and_counted(tmp_path):
                 downlink.hear(Publication("canary/hub-1/do/x", b"x" * size, retained=False), lambda: None)
             assert len(downlink._heard) == most
             assert downlink._dropped == 1000 - most
+
+
+async def test_an_answer_with_which_every_connection_ends_is_given_up(tmp_path):
+    with Store.open(tmp_path / "canary.db") as store, ThreadPoolExecutor(1) as thread:
+        downlink = Downlink("hub-1", Keys(), Clock(), Commands(), store=store, thread=thread, wake=asyncio.Event())
+        place = Place("canary/hub-1/answers", b"")
+        downlink._send("a", "note", place, b"{}")
+        downlink._send("b", "note", place, b"{}")
+        first, second = downlink.replies(())
+        assert downlink.replies({second.key}) == [first]
+        for _ in range(downlink_module.TRIES):
+            assert downlink.replies(()) == [first, second]
+            downlink.lost([first.key])
+            await downlink.settle([])
+        assert downlink.replies(()) == [second]
+        await downlink.settle([(second.key, "")])
+        assert downlink.replies(()) == []
+        assert not downlink._losses
 
 
 @slow

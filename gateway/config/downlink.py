@@ -20,7 +20,7 @@ class Downlink(Keys, frozen=True, kw_only=True):
         300.0
     )
     per_minute: Annotated[
-        int, Meta(ge=1, le=600, description="So many commands are done a minute; what is more waits, at the broker in the end.")
+        int, Meta(ge=1, le=6000, description="So many commands are done a minute; what is more waits, at the broker in the end.")
     ] = 60
     reply_to: Annotated[
         tuple[str, ...],

@@ -19,8 +19,10 @@ TIMEOUT = 30.0  # s that anything may take
 class Setting:
     """A hub that is looked into, machines that make a moment at every reading, a link that can be broken, and a book of it all."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
+        """more: lines of the hub's config."""
         self._folder = folder
+        self._more = more
         self.book = Book()
         self._news = asyncio.Event()
 
@@ -29,14 +31,15 @@ class Setting:
         self.machines = Machines(5)
         await self.machines.wire.listen()
         self._stack.push_async_callback(self.machines.wire.stop)
-        broker = self._stack.enter_context(Mosquitto(self._folder, "max_queued_messages 0"))
-        self.link = await self._stack.enter_async_context(BadLink(broker.port))
+        self.broker = self._stack.enter_context(Mosquitto(self._folder, "max_queued_messages 0"))
+        self.link = await self._stack.enter_async_context(BadLink(self.broker.port))
         listening = asyncio.Event()
-        listener = asyncio.create_task(subscribe(broker.port, "canary/+/moments", self.hear, listening))
+        listener = asyncio.create_task(subscribe(self.broker.port, "canary/+/moments", self.hear, listening))
         self._stack.callback(listener.cancel)
         await listening.wait()
         config = self._folder / "hub.toml"
-        config.write_text(self.machines.config(state=self._folder / "state", mqtt=self.link.port, every=0.1))
+        text = self.machines.config(state=self._folder / "state", mqtt=self.link.port, every=0.1)
+        config.write_text("\n".join([text, *self._more]))
         pipe = asyncio.subprocess.PIPE
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "peers.probed_hub", config, cwd=TESTS, stdin=pipe, stdout=pipe, stderr=pipe

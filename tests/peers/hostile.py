@@ -9,7 +9,7 @@ from gateway.demo.packets import read, variable
 
 MOST = 2**20  # bytes of a packet that it reads
 QUIET = 0.05  # s
-CONNECT, PUBLISH, PUBACK, PINGREQ = 0x10, 0x30, 0x40, 0xC0
+CONNECT, PUBLISH, PUBACK, SUBSCRIBE, PINGREQ = 0x10, 0x30, 0x40, 0x82, 0xC0
 WELCOME = bytes([0x20, 3, 0, 0, 0])
 FLOOD = 32 * 2**20  # bytes
 
@@ -17,11 +17,17 @@ Answer = Callable[["Session"], Awaitable[None]]
 
 
 class Session:
-    """One connection with a hub. `pile`: packet ids of what was published and not acknowledged, with what each holds."""
+    """One connection with a hub. `pile`: packet ids of moments that were published and not acknowledged, with what each holds.
+
+    answers: what was published on other topics but that of the state. refuse: the reason code with which that is acknowledged; None
+    leaves it unacknowledged.
+    """
 
     def __init__(self, hostile: "Hostile", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.hostile, self.reader, self.writer = hostile, reader, writer
         self.pile: dict[bytes, bytes] = {}
+        self.answers: list[tuple[str, bytes]] = []
+        self.refuse: int | None = 0
 
     def say(self, *packets: bytes) -> None:
         """Send some bytes."""
@@ -40,13 +46,19 @@ class Session:
                     kind, packet = await read(self.reader, MOST)
                 if kind == PINGREQ:
                     self.say(b"\xd0\0")
+                elif kind == SUBSCRIBE:
+                    self.say(b"\x90\4", packet.take(2), b"\0\1")
                 elif kind & 0xF0 == PUBLISH:
                     topic, number = packet.text(), packet.take(2)
                     packet.properties()
                     if topic.endswith("/state"):
                         self.say(bytes([PUBACK, 2]), number)
-                    else:
+                    elif topic.endswith("/moments"):
                         self.pile[number] = packet.take(packet.left)
+                    else:
+                        self.answers.append((topic, packet.take(packet.left)))
+                        if self.refuse is not None:
+                            self.say(bytes([PUBACK, 3]), number, bytes([self.refuse]))
 
 
 class Hostile:
@@ -176,20 +188,20 @@ async def sends_a_packet_that_is_too_large(session: Session) -> None:
     """A message of 200 MiB is announced, and as much of it sent as the hub will take."""
     body = b"\0\1x\0"
     session.say(WELCOME, bytes([0x30]), variable(200 * 2**20), body)
-    await _pour(session, lambda: bytes(65536))
+    await pour(session, lambda: bytes(65536))
 
 
 async def floods(session: Session) -> None:
     """Messages that nobody subscribed to, as many as the hub will take."""
     one = b"\0\1x\0" + bytes(1000)
     session.say(WELCOME)
-    await _pour(session, lambda: (bytes([0x30]) + variable(len(one)) + one) * 64)
+    await pour(session, lambda: (bytes([0x30]) + variable(len(one)) + one) * 64)
 
 
-async def _pour(session: Session, more: Callable[[], bytes]) -> None:
+async def pour(session: Session, more: Callable[[], bytes], flood: int = FLOOD) -> None:
     poured = 0
     try:
-        while poured < FLOOD:
+        while poured < flood:
             data = more()
             session.say(data)
             poured += len(data)
