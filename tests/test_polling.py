@@ -115,6 +115,27 @@ def test_a_device_that_answers_again_is_asked_at_its_own_period_again():
     assert [b - a for a, b in itertools.pairwise(last)] == pytest.approx([10.0] * 4)
 
 
+def test_devices_that_are_hurried_are_asked_at_once_and_faster_and_the_others_as_ever():
+    async def scenario(clock):
+        watched = Watched(clock, ScriptedBus(clock, {"a": 0.01, "b": 0.01, "c": 0.01}), every=60.0)
+        work = asyncio.create_task(watched.work(300.0))
+        await asyncio.sleep(100.0)
+        watched.poller.hurry({"a": 5.0, "b": 5.0})
+        await asyncio.sleep(100.0)
+        watched.poller.hurry({})
+        await work
+        return watched
+
+    watched = virtual_time.run(scenario)
+    hurried = [at for at in watched.readings("a") if 100.0 <= at < 200.0]
+    assert hurried[0] < 100.1
+    assert len(hurried) == 20
+    assert {round(after - before) for before, after in itertools.pairwise(hurried)} == {5}
+    assert [at for at in watched.readings("b") if 100.0 <= at < 200.0] != hurried, "they share the period"
+    assert len(watched.readings("c")) == 6
+    assert len([at for at in watched.readings("a") if at >= 200.5]) == 1
+
+
 def test_one_lost_answer_is_nothing_to_talk_about():
     answers = iter([0.0, DeviceFault("noise", kind="garbled"), 0.0, 0.0, 0.0])
     seen = poll({"a": lambda _: next(answers)}, 45)

@@ -26,6 +26,10 @@ CONFIG = """
 id = "hub-0042"
 [desk]
 name = "CoolCare"
+[owner.installer]
+name = "CoolTech"
+[owner.network]
+name = "NetOne"
 [bus.plant]
 driver = "modbus-tcp"
 host = "192.168.1.20"
@@ -247,6 +251,25 @@ def test_a_case_that_was_told_before_is_kept_to_the_end_wherever_it_goes(hub):
     assert told(hub) == [("visit", "opened", "freezer-1"), ("problem", "closed", "bus.hall")]
 
 
+def test_hand_overs_during_a_visit_are_all_on_record_in_the_end(hub):
+    say(hub, "freezer-1", WARM)
+    hub.do(["visit", "start", "by", "Jan", "on", "freezer-1"])
+    for owner in ("installer", "network"):
+        hub.do(["hand", "over", "case", "case 1", "to", owner, "because", "we say so"])
+    assert len(hub.moments) == 1
+    hub.do(["visit", "end"])
+    assert told(hub)[1:] == [("problem", "handed_over", "freezer-1")] * 2 + [("visit", "opened", "freezer-1")]
+    assert [moment.data.owner.id for moment in hub.moments] == ["desk", "installer", "network", "desk"]
+
+
+def test_a_visit_that_should_have_ended_while_the_hub_was_off_ends_with_its_start(hub):
+    hub.do(["visit", "start", "by", "Jan", "for", "1 h"])
+    hub.clock.advance(5 * 3600.0)
+    hub.restart()
+    hub.wait_until(hub.now() + 1.0)
+    assert visit(hub).visit.by == "Jan"
+
+
 # ---------------------------------------------------------------- its end
 
 
@@ -372,6 +395,7 @@ STEPS = st.one_of(
     st.tuples(st.just("read"), DEVICES, st.sampled_from([COLD, WARM, HOT]), st.sampled_from([0.5, 3.0, 11.0])),
     st.tuples(st.just("start"), st.sampled_from(["freezer-1", "bus.plant", "*"]), st.sampled_from(["10 min", "1 h"])),
     st.tuples(st.sampled_from(["end", "restart", "wait"])),
+    st.tuples(st.just("give"), st.sampled_from(["case 1", "case 2", "case 3"]), st.sampled_from(["desk", "installer", "network"])),
 )
 
 
@@ -392,6 +416,9 @@ def test_every_case_is_told_or_counted_and_every_visit_once(tmp_path_factory, st
                     hub.do(["visit", "end"])
             elif step[0] == "restart":
                 hub.restart()
+            elif step[0] == "give":
+                with suppress(CommandError, IndexError):
+                    hub.do(["hand", "over", "case", step[1], "to", step[2], "because", "we say so"])
             else:
                 hub.wait_until(hub.now() + 300.0)
         known = json.dumps(hub.service.memory()["visits"])
@@ -409,6 +436,14 @@ def check(hub, visits):
     for moment in hub.moments:
         if moment.data.kind in ("problem", "prediction"):
             phases.setdefault(moment.data.case, []).append(moment.data.phase.value)
+    owners: dict[str, str] = {}
+    for moment in hub.moments:
+        handed = moment.data.handed_over
+        if handed and moment.data.case in owners:
+            assert (handed.from_, handed.to) == (owners[moment.data.case], moment.data.owner.id)
+        elif moment.data.case in owners:
+            assert moment.data.owner.id == owners[moment.data.case], "nobody has it but by a hand-over"
+        owners[moment.data.case] = moment.data.owner.id
     for told in phases.values():
         assert told[0] == "opened"
         assert told.count("opened") == 1

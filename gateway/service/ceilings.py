@@ -29,7 +29,8 @@ NUMBERS = 80  # bytes by which a moment grows when the outbox numbers it
 LAST_WORD = 2048  # bytes that are kept for the last moment of a case
 OWN = 2  # moments that are kept for telling what was folded
 SHARES = (1.0, 0.75, 0.5)  # of a ceiling, for causes that are critical, for what is not, and for symptoms
-ONE_OFF = {"milestone", "insight", "digest"}  # kinds whose episodes end with the moment that tells them
+GOOD_TO_KNOW = {"milestone", "insight", "digest"}
+ONE_OFF = {*GOOD_TO_KNOW, "visit"}  # kinds whose episodes end with the moment that tells them
 BEGINS = {"problem", "prediction", "hub"}  # kinds whose opening begins a case, whose end needs room
 LAST = {Phase.CLOSED, Phase.WITHDRAWN}
 NAME = "ceilings"
@@ -182,7 +183,7 @@ def _size(moment: Moment) -> int:
 def _importance(moment: Moment) -> int:
     """The place of its share in `SHARES`."""
     data = moment.data
-    if data.caused_by or data.kind in ONE_OFF:
+    if data.caused_by or data.kind in GOOD_TO_KNOW:
         return 2
     return 0 if data.severity == "critical" or data.kind == "hub" else 1
 

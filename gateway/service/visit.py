@@ -45,13 +45,13 @@ class Kept(msgspec.Struct, kw_only=True):
     """What is kept of a case while a visit is on: its opening, if nobody has been told of it; else its last steps, and its end."""
 
     opening: Held | None = None
-    steps: dict[str, Held] = field(default_factory=dict)  # the last of each phase
+    steps: list[Held] = field(default_factory=list)  # every hand-over, and the last of what else there was
     closing: Held | None = None
 
     def shift(self, seconds: float) -> None:
         """Put it on another timeline."""
         self.opening = self.opening and self.opening.shifted(seconds)
-        self.steps = {phase: step.shifted(seconds) for phase, step in self.steps.items()}
+        self.steps = [step.shifted(seconds) for step in self.steps]
         self.closing = self.closing and self.closing.shifted(seconds)
 
 

@@ -35,6 +35,7 @@ from gateway.service.visit import COMPARED, CREDITED, MENTIONED, Ended, Kept, Me
 ENDS = (Phase.CLOSED, Phase.WITHDRAWN)
 ALONE = {"milestone", "visit", "digest"}  # good to know at any time
 MOST = 12  # notes, findings and replacements of one visit: what its moment has room for
+MOST_STEPS = 20  # of a case that are kept
 FASTER = 5  # times, and
 FASTEST = 1.0  # s: how often the devices that a visit is about are read
 CREDIT = {"prediction": 30 * 86400.0}  # s for which what was open at the end of a visit may still turn out to be put right by it
@@ -263,8 +264,9 @@ class Visits:
         elif change.phase is Phase.OPENED and not kept.steps:
             kept.opening = hold(statement)
         else:
-            kept.steps.pop(change.phase, None)
-            kept.steps[change.phase] = hold(statement)
+            if change.phase is not Phase.HANDED_OVER:
+                kept.steps = [step for step in kept.steps if step.phase is Phase.HANDED_OVER]
+            kept.steps = [*kept.steps[-MOST_STEPS:], hold(statement)]
 
     def _late(self, statement: Statement) -> Iterator[Statement]:
         """A case that came and went during a visit, which is over: it ends, or comes back."""
@@ -304,7 +306,7 @@ class Visits:
                 visit.passed += 1
             elif kept.opening:
                 told.append(self._begun(kept.opening, visit, now))
-            steps = [step for step in kept.steps.values() if step.phase is Phase.HANDED_OVER or not is_well]
+            steps = [step for step in kept.steps if step.phase is Phase.HANDED_OVER or not is_well]
             told += [release(step, self._config.rules, self._facts) for step in steps]
             if kept.closing:
                 ended.append(release(kept.closing, self._config.rules, self._facts))
