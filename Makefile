@@ -34,6 +34,7 @@ reference: .venv/ready-test  ## renew the schemas and config/README.md from the 
 	@$(BIN)/python -m gateway.config.schema > config/hub.schema.json
 	@$(BIN)/python -m gateway.config.reference config/README.md
 	@$(BIN)/python -c 'import pathlib, gateway.moments as m; pathlib.Path("config/moment.schema.json").write_bytes(m.schema())'
+	@$(BIN)/python -m gateway.asyncapi > config/asyncapi.json
 
 ledger: .venv/ready-test  ## the outage ledger: 10,000 moments through every failure; what is lost, what is told twice
 	@.ci/provide mosquitto

@@ -198,6 +198,10 @@ class Commands:
         """What this one may ask for."""
         return sorted(name for name, offer in self._offers.items() if offer.cloud or by == "person")
 
+    def offered(self, name: str) -> Offer:
+        """A command as it was added; there must be one of this name."""
+        return self._offers[name]
+
     def fields(self, name: str) -> list[str]:
         """The fields of a command, in the order in which they are written."""
         return list(table(self._offers[name].kind).fields)

@@ -1,7 +1,13 @@
 """What all tests share."""
 
+from functools import cache
+
+import fastjsonschema
+import msgspec
 import pytest
 from hypothesis import settings
+
+from gateway.moments import Moment, wire
 
 # A shared machine is slow at times; a property is about what is true, not about how fast.
 settings.register_profile("canary", deadline=None, max_examples=100)
@@ -11,6 +17,36 @@ settings.load_profile("canary")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-golden", action="store_true", help="write what the golden stories tell now as what they must tell")
     parser.addoption("--soak", type=int, default=1, metavar="N", help="make the soak N times as long")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def every_moment_is_in_its_schema():
+    """Whatever a test makes or reads, by whichever way: msgspec holds a value to its type only when it reads it."""
+    encode, decoder = wire._encode, wire._decoder
+    wire._encode = lambda moment: _checked(encode(moment))
+    wire._decoder = _Decoder(decoder)
+    yield
+    wire._encode, wire._decoder = encode, decoder
+
+
+class _Decoder:
+    def __init__(self, decoder: msgspec.json.Decoder[Moment]) -> None:
+        self._decoder = decoder
+
+    def decode(self, text: bytes) -> Moment:
+        made = self._decoder.decode(text)
+        _checked(text)
+        return made
+
+
+def _checked(text: bytes) -> bytes:
+    _schema()(msgspec.json.decode(text))
+    return text
+
+
+@cache
+def _schema():
+    return fastjsonschema.compile(msgspec.json.decode(wire.schema()))
 
 
 TALKS_TO_PEERS = {
