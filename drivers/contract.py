@@ -139,6 +139,11 @@ class PointKeys(Keys, frozen=True, kw_only=True):
     ] = ""
 
     @property
+    def told(self) -> bool:
+        """Whether the device ever tells its value; one that is only ever written is watched by no rule."""
+        return True
+
+    @property
     def holds(self) -> Held:
         """What its values are, as far as the keys tell; a rule that can do nothing with that is a mistake in the config."""
         return "number"

@@ -3,7 +3,8 @@
 Promises
 - Only what the config names is ever done (`gateway/config/actions.py`), and only after all that can be checked without acting was
   found in order.
-- Each action is done once. Nothing here tries again: whether, when and how often is the business of whoever asks.
+- Each action is done once. Nothing here tries again, but to switch on what was switched off: whether, when and how often something
+  is done is the business of whoever asks.
 - A thing that was switched off is switched on again, or it was tried and is said: after a fault half way, and when this is
   cancelled. Only a power cut or SIGKILL in the middle can leave it off; `restore` is for the first moment after that.
 - Whatever goes wrong is a `Result` that says so in words. Nothing is raised but CancelledError, once all is tidied up.
@@ -35,7 +36,8 @@ BETWEEN = 1.0  # s between two of them
 class Result(msgspec.Struct, frozen=True):
     """What came of an action.
 
-    done: it was done, and where something can be read back it reads as it was meant to.
+    done: it was done, and where something can be read back it reads as it was meant to. Where it is not, it need not be undone: a
+        device that did not answer may have taken a write all the same.
     says: what happened, for a person: a sentence without its full stop; of a program, what it printed last in the lines after it.
     before, after: the point before and after, where one is written and could be read.
     """

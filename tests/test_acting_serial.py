@@ -10,6 +10,7 @@ from test_serial_line import connect, fault, peers  # noqa: F401  (fixtures)
 import drivers
 from drivers.contract import KeyMistake, NotTaken
 from drivers.serial_line import SERIAL, SerialPointKeys
+from gateway.config.model import Config, Desk, Device, DeviceConfig, Hub
 from gateway.config.profiles import check_profile, read_profile
 
 from peers.relay_board import BOARD, RelayBoard
@@ -94,6 +95,7 @@ checksum = { algorithm = "sum-8" }
 command = "hex: A0 01 {value} {checksum}"
 on = "01"
 off = "00"
+write_only = true
 """.replace('"30 ms"', "0.03")
 
 
@@ -106,6 +108,14 @@ async def test_a_board_that_only_listens_is_written_and_never_asked(peers, conne
     assert (await bus.write("clicker", "relay", True)).reason == "the device does not say it"
     assert (await bus.write("clicker", "relay", False)).reason == "the device does not say it"
     assert peer.heard.hex(" ") == "a0 01 01 a2 a0 01 00 a1"
+
+
+def test_of_a_board_that_only_listens_no_rule_waits_for_a_word():
+    """There is nothing to be silent."""
+    spec = line("/dev/null", CLICKER).devices[0]
+    device = DeviceConfig(name="clicker", common=Device(bus="line"), keys=spec.keys, points=spec.points)
+    config = Config(hub=Hub(id="h"), uplink=None, desk=Desk(), owners={}, buses={}, devices={"clicker": device}, rules={})
+    assert not [point.id for point in config.points() if point.device == "clicker"]
 
 
 TALKER = """
@@ -194,6 +204,8 @@ def test_a_point_without_a_command_is_not_writable():
         ("on", {"command": "R1={value}", "on": "1"}),
         ("off", {"off": "0", "on": "1"}),
         ("on", {"command": "hex: {value}", "on": "xx", "off": "00"}),
+        ("write_only", {"write_only": True, "field": None}),
+        ("write_only", {"write_only": True, "command": "R1={value}"}),
     ],
 )
 def test_a_command_that_cannot_be_sent_is_a_mistake_in_the_config(key, keys):

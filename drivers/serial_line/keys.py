@@ -9,7 +9,7 @@ from drivers.contract import BusSpec, Complaint, DeviceSpec, KeyMistake, Keys, S
 from drivers.serial_line.checksum import ChecksumKeys
 from drivers.serial_line.commands import check_command
 from drivers.serial_line.framing import FrameKeys, check_octets
-from drivers.serial_line.parsing import ParseKeys, SaidKeys, check_prefix, is_said, misfits
+from drivers.serial_line.parsing import ParseKeys, SaidKeys, check_prefix, misfits, places_of
 
 
 class SerialDeviceKeys(ParseKeys, frozen=True, kw_only=True):
@@ -68,6 +68,7 @@ class SerialPointKeys(SaidKeys, frozen=True, kw_only=True):
     ] = ""
     on: Annotated[str, Meta(description='How true is written in its `command`: "ON", "01".')] = ""
     off: Annotated[str, Meta(description="How false is written there.")] = ""
+    write_only: Annotated[bool, Meta(description="No frame ever says it; it has a `command` and nothing else.")] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,6 +78,14 @@ class SerialPointKeys(SaidKeys, frozen=True, kw_only=True):
             if text and not (self.command and other):
                 raise KeyMistake(key, f'"{text}" alone', "`command`, `on` and `off` together")
             check_octets(key, f"hex:{text}" if self.command.startswith("hex:") else text)
+        if self.write_only and (not self.command or places_of(self)):
+            found = places_of(self)[0] if self.command else "no `command`"
+            raise KeyMistake("write_only", found, "a `command`, and no place in a frame")
+
+    @property
+    def told(self) -> bool:
+        """See `PointKeys.told`."""
+        return not self.write_only
 
     @property
     def words(self) -> Mapping[bool, str]:
@@ -104,8 +113,7 @@ def complaints(bus: BusSpec) -> Iterator[Complaint]:
     for device in bus.devices:
         keys: SerialDeviceKeys = device.keys
         place = ("device", device.name)
-        readable = {name: point for name, point in device.points.items() if is_said(keys, name, point) or not point.command}
-        for path, found, expected in misfits(keys, readable):
+        for path, found, expected in misfits(keys, said_points(device)):
             yield Complaint((*place, *path), found, expected)
         for name, point in device.points.items():
             if "{checksum}" in point.command and keys.checksum is None:
@@ -123,7 +131,7 @@ def complaints(bus: BusSpec) -> Iterator[Complaint]:
 
 def said_points(device: DeviceSpec) -> dict[str, SerialPointKeys]:
     """The points that its frames say; the others are only ever written."""
-    return {name: point for name, point in device.points.items() if is_said(device.keys, name, point)}
+    return {name: point for name, point in device.points.items() if not point.write_only}
 
 
 def _unasked(device: DeviceSpec) -> Iterator[Complaint]:

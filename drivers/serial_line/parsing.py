@@ -94,11 +94,11 @@ def misfits(keys: ParseKeys, points: Mapping[str, SaidKeys]) -> Iterator[tuple[t
         for name, point in points.items():
             if name not in groups:
                 yield ("points", name), "no group of that name in the pattern", f"(?P<{name}>...) in the pattern"
-            elif _places(point):
-                yield ("points", name, _places(point)[0]), "a place beside a pattern", "no place: the pattern says it"
+            elif places_of(point):
+                yield ("points", name, places_of(point)[0]), "a place beside a pattern", "no place: the pattern says it"
         return
     for name, point in points.items():
-        places = _places(point)
+        places = places_of(point)
         if keys.delimiter:
             if not places or places[0] not in ("field", "key"):
                 yield ("points", name), " and ".join(places) or "no place", "`field` or `key`, since fields have a delimiter"
@@ -109,14 +109,8 @@ def misfits(keys: ParseKeys, points: Mapping[str, SaidKeys]) -> Iterator[tuple[t
             yield ("points", name), " and ".join(places) or "no place", expected
 
 
-def is_said(keys: ParseKeys, name: str, point: SaidKeys) -> bool:
-    """Whether frames are read for this point at all; one that is only ever written has no place in any."""
-    if keys.pattern:
-        return any(name in re.compile(pattern).groupindex for pattern in keys.patterns)
-    return bool(_places(point))
-
-
-def _places(point: SaidKeys) -> list[str]:
+def places_of(point: SaidKeys) -> list[str]:
+    """The keys by which a point says where in a frame it is."""
     return [key for key in ("key", "field", "type", "length") if getattr(point, key) not in ("", None)]
 
 

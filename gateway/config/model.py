@@ -278,9 +278,12 @@ class Config(Keys, frozen=True, kw_only=True):
         found = []
         for name, device in self.devices.items():
             line, every = device.common.bus, device.common.every
-            for point, keys in device.points.items():
+            told = {point: keys for point, keys in device.points.items() if keys.told}
+            for point, keys in told.items():
                 label = keys.label or f"{device.title} {point.replace('_', ' ')}"
                 found.append(PointInfo(f"{name}/{point}", name, point, keys.unit, label, device.title, keys.holds, line, every))
+            if not told:
+                continue  # it only ever listens, so nobody can say how it is
             found.append(PointInfo(f"{name}/{STATE}", name, STATE, "", f"{device.title} state", device.title, "text", line, every))
         for name, bus in self.buses.items():
             title = bus.common.label or f"bus {name}"

@@ -30,6 +30,7 @@ unit = "°C"
 command = "R9={value}\\r"
 on = "ON"
 off = "OFF"
+write_only = true
 """
 
 
