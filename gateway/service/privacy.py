@@ -104,7 +104,7 @@ class Privacy:
 
     def _of_rule(self, rule_id: str) -> PrivacyClass:
         if rule_id not in self._rules:
-            keys = self._config.rules.get(rule_id) or self._config.insights.get(rule_id)
+            keys = self._config.rules.get(rule_id) or self._config.insights.get(rule_id.removeprefix("insight."))
             named = _named(keys, self.points) if keys and keys.kind not in ALONE else ()
             self._rules[rule_id] = strictest([self.points[point] for point in named])
         return self._rules[rule_id]
