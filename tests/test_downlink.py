@@ -433,6 +433,34 @@ def test_more_than_can_wait_is_dropped_and_counted(tmp_path):
             assert downlink._dropped == 1000 - most
 
 
+async def test_while_the_broker_takes_no_answers_no_more_commands_are_taken(tmp_path):
+    most = downlink_module.OUTGOING
+    with Store.open(tmp_path / "canary.db") as store, ThreadPoolExecutor(1) as thread:
+        wake = asyncio.Event()
+        commands = Commands()
+        commands.add("look", Note, lambda note: {}, Effect.NONE)
+        downlink = Downlink("hub-1", Keys(per_minute=6000), Clock(), commands, store=store, thread=thread, wake=wake)
+        for _ in range(downlink_module.WAITING):
+            downlink.hear(Publication("canary/hub-1/do/look", question().encode(), retained=False), lambda: None)
+        task = asyncio.create_task(downlink.run(lambda work, name: asyncio.create_task(work, name=name)))
+        async with asyncio.timeout(10):
+            while len(downlink.replies(())) < most:
+                wake.clear()
+                await wake.wait()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                while len(downlink.replies(())) <= most + downlink_module.AT_WORK:
+                    wake.clear()
+                    await wake.wait()
+        await downlink.settle([(reply.key, "") for reply in downlink.replies(())])
+        async with asyncio.timeout(10):
+            while downlink._heard:
+                wake.clear()
+                await wake.wait()
+        task.cancel()
+        await asyncio.wait([task])
+
+
 async def test_an_answer_with_which_every_connection_ends_is_given_up(tmp_path):
     with Store.open(tmp_path / "canary.db") as store, ThreadPoolExecutor(1) as thread:
         downlink = Downlink("hub-1", Keys(), Clock(), Commands(), store=store, thread=thread, wake=asyncio.Event())
