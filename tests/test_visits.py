@@ -220,8 +220,8 @@ def test_what_is_put_right_a_day_later_is_credited_and_later_is_not(hub):
 
 
 def test_before_and_after_are_compared(hub):
-    for _ in range(30):
-        say(hub, "freezer-1", WARM)
+    for value in [HOT] * 30 + [WARM] * 59 + [HOT]:  # of which the last hour counts
+        say(hub, "freezer-1", value)
     hub.do(["visit", "start", "by", "Jan", "on", "freezer-1"])
     say(hub, "freezer-1", COLD, 20)
     hub.do(["visit", "end"])
@@ -262,6 +262,14 @@ def test_hand_overs_during_a_visit_are_all_on_record_in_the_end(hub):
     assert [moment.data.owner.id for moment in hub.moments] == ["desk", "installer", "network", "desk"]
 
 
+def test_of_the_other_steps_of_a_case_the_last_is_told(hub):
+    hub.do(["visit", "start", "by", "Jan", "on", "freezer-1"])
+    for phase in (Phase.WORSENED, Phase.HANDED_OVER, Phase.EASED, Phase.WORSENED):
+        assert not list(hub.service.visits.take(Statement(change=change(phase=phase))))
+    hub.do(["visit", "end"])
+    assert [phase for kind, phase, _ in told(hub) if kind == "problem"] == ["handed_over", "worsened"]
+
+
 def test_a_visit_that_should_have_ended_while_the_hub_was_off_ends_with_its_start(hub):
     hub.do(["visit", "start", "by", "Jan", "for", "1 h"])
     hub.clock.advance(5 * 3600.0)
@@ -287,6 +295,19 @@ def test_without_a_time_it_ends_after_four_hours(hub):
     assert answer == {"devices": 3, "open": 0, "for_s": 14400.0, "until": "2026-03-02T12:03+00:00"}
     hub.wait_until(hub.now() + 4 * 3600.0 + 1.0)
     assert told(hub) == [("visit", "opened", "hub")]
+
+
+def test_times_are_shifted_to_the_timeline_of_a_machine_that_was_restarted(hub):
+    hub.do(["visit", "start", "by", "Jan", "on", "freezer-1"])
+    say(hub, "freezer-1", WARM)
+    known, due = hub.service.memory(), hub.service.visits.next_due
+    hub._begin()
+    hub.service.recall(known, -5000.0, hub.now() - 5000.0)
+    assert hub.service.visits.next_due == due - 5000.0
+    hub.tell(hub.service.tick(due - 5000.0))
+    opening, account = (moment.data for moment in hub.moments)
+    assert (opening.since - account.since).total_seconds() == 60.0
+    assert (account.visit.until - account.visit.from_).total_seconds() == 4 * 3600.0
 
 
 def test_notes_findings_and_devices_are_in_its_account(hub):
