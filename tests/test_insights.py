@@ -15,6 +15,7 @@ from drivers.contract import Batch, NoValue
 from gateway import config, moments
 from gateway.service.degree_days import KEPT, Days, Diary, Month
 from gateway.service.insights import numbers
+from gateway.service.privacy import Privacy
 from gateway.store import Store
 
 HOUR, DAY = 3600.0, 86400.0
@@ -265,6 +266,16 @@ def test_what_is_gone_or_not_known_is_not_left_behind(build: Build, state: str) 
     say(hub, "ladder", state=state)
     at(hub, "2026-03-04 12:00")
     assert not told(hub)
+
+
+def test_what_is_left_behind_is_as_private_as_the_most_private_of_the_things(build: Build) -> None:
+    """Also where several are told in one moment, which is about none of them by itself."""
+    hub = build(VAN.replace('label = "Drill"', 'label = "Drill"\nprivacy = "personal"'))
+    say(hub, "drill", state="well")
+    say(hub, "ladder", here=True, state="well")
+    at(hub, "2026-03-02 18:16")
+    (first,) = told(hub)
+    assert Privacy(hub.config).of(first) == "personal"
 
 
 def test_nobody_is_asked_outside_of_the_hours(build: Build) -> None:
