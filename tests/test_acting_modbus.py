@@ -3,21 +3,24 @@
 import asyncio
 import struct
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_modbus import KEYS, KINDS, wire_of
+from test_modbus_wire import Pipe, virtually
 
 from drivers import load
 from drivers.contract import BusSpec, DeviceFault, DeviceSpec, KeyMistake, Misfit, NotTaken, NoValue
+from drivers.modbus import RtuLink, TcpLink, instruction
 from drivers.modbus.changes import change
 from drivers.modbus.keys import NUMBERS, ModbusDevice, ModbusPoint
 from drivers.modbus.registers import Place, decoder
 
 from peers import modbus_server as peer
-from peers.modbus_server import Slave, stands_in, well_rtu, well_tcp
+from peers.modbus_server import Slave, crc, stands_in, well_rtu, well_tcp
 
 pytestmark = pytest.mark.slow
 
@@ -275,3 +278,44 @@ def test_the_other_bits_of_a_register_stay(there, one, other, number, byte_order
     became = int.from_bytes(planned.data(there.to_bytes(2, order)), order)
     mask = ((2 << high - low) - 1) << low
     assert became == there & ~mask | value << low
+
+
+# ---------------------------------------------------------------- any bytes
+
+ASKED = [
+    instruction(3, "coil", 7, b"\1", several=False),
+    instruction(3, "coil", 7, b"\0", several=True),
+    instruction(3, "holding", 7, b"\x12\x34", several=False),
+    instruction(3, "holding", 7, b"\x12\x34\x56\x78", several=True),
+]
+
+
+@st.composite
+def rubbish(draw, asked, kind):
+    """Rubbish made of what real answers are made of, so that it gets far."""
+    right = asked.pdu[:5]
+    frames = [b"\x03" + right + crc(b"\x03" + right), b"\x03" + right, asked.frame, b"\x04" + right + crc(b"\x04" + right)]
+    if kind == "tcp":
+        frames = [
+            struct.pack(">HHHB", draw(st.integers(0, 2)), 0, len(pdu) + 1, 3) + pdu for pdu in (right, right[:4], b"\x85\x02")
+        ]
+    scraps = st.sampled_from([*frames, *(frame[:5] for frame in frames)])
+    return b"".join(draw(st.lists(st.one_of(scraps, st.binary(max_size=12)), max_size=5)))
+
+
+@given(st.data(), st.sampled_from(["tcp", "rtu"]), st.sampled_from(ASKED), st.lists(st.integers(0, 200), max_size=5))
+def test_any_bytes_in_answer_to_a_write_are_its_answer_or_a_fault(data, kind, asked, cuts):
+    """However they are cut; and what is taken for the answer repeats what was to be written, or how much of it."""
+    came = data.draw(rubbish(asked, kind))
+    cuts = sorted({0, len(came), *(cut % (len(came) + 1) for cut in cuts)})
+
+    async def ask():
+        link = TcpLink("x", frozenset()) if kind == "tcp" else RtuLink("x", frozenset(), 0.0)
+        Pipe(link, [came[begin:end] for begin, end in pairwise(cuts)])
+        try:
+            return await link.exchange(asked, asyncio.get_running_loop().time() + 1.0)
+        except DeviceFault as fault:
+            return fault
+
+    outcome = virtually(ask())
+    assert isinstance(outcome, DeviceFault) or outcome == asked.pdu[:5]
