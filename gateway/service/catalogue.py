@@ -9,7 +9,6 @@ A catalogue is read when it is needed, and not kept: a digest is made once a wee
 """
 
 import re
-import tomllib
 from collections.abc import Sequence
 from datetime import date
 from importlib.resources import files
@@ -22,6 +21,8 @@ class Catalogue:
     """The texts of one language. A text is named by its table and key: "digest.quiet"."""
 
     def __init__(self, language: str) -> None:
+        import tomllib  # once a week is no reason to keep it in memory from the start
+
         self._texts: dict[str, Any] = tomllib.loads(files(__package__).joinpath("texts", f"{language}.toml").read_text("utf-8"))
 
     def say(self, name: str, /, **words: str) -> str:
