@@ -40,7 +40,7 @@ from gateway.lifetime import is_first_since_boot
 from gateway.polling import Poller, Schedule
 from gateway.privacy_commands import PrivacyCommands
 from gateway.remedy_commands import RemedyCommands
-from gateway.saved_state import Stamp
+from gateway.saved_state import Stamp, without_memory
 from gateway.service import asked
 from gateway.service.contract import Statement
 from gateway.service.desk import Desk
@@ -302,21 +302,34 @@ class Hub:
     # ------------------------------------------------------------ across a restart
 
     def _resume(self) -> list[Statement]:
-        """Go on where the hub left off; returns what is to be told of that."""
+        """Go on where the hub left off, if need be without what it had learnt; returns what is to be told of that.
+
+        What lies on a disk may be anything, and must not keep the hub from its work: hence the broad excepts.
+        """
         try:
             saved = self.filing.saved.load()
             if saved is None:
                 return []
-            shift, off = saved.stamp.until(Stamp.now(self._clock))
-            changes = self.engine.restore(saved.engine, shift=shift, off=off)
-            told = self.service.recall(saved.engine["service"], shift, self._clock.now(), off)
-        except Exception as error:  # noqa: BLE001  (what lies on a disk may be anything, and must not keep the hub from its work)
-            log.error("what was learnt is lost", fault=f"the saved state cannot be read: {str(error) or repr(error)}")
-            self.engine = self._engine(self.config)
-            self.service = self._service(self.config)
+            try:
+                return self._go_on(saved.engine, saved.stamp)
+            except Exception as error:  # noqa: BLE001
+                self._begin_anew("what was learnt is lost", error)
+                return self._go_on(without_memory(saved.engine), saved.stamp)
+        except Exception as error:  # noqa: BLE001
+            self._begin_anew("what was learnt is lost, and what was open is forgotten", error)
             with suppress(StoreError):  # a full disk
                 self.filing.desk.forget()
             return []
+
+    def _begin_anew(self, event: str, error: Exception) -> None:
+        log.error(event, fault=f"the saved state cannot be read: {str(error) or repr(error)}")
+        self.engine = self._engine(self.config)
+        self.service = self._service(self.config)
+
+    def _go_on(self, state: Mapping[str, Any], stamp: Stamp) -> list[Statement]:
+        shift, off = stamp.until(Stamp.now(self._clock))
+        changes = self.engine.restore(state, shift=shift, off=off)
+        told = self.service.recall(state["service"], shift, self._clock.now(), off)
         log.info("goes on where it left off", off=f"{off:.0f} s", open_episodes=len(self.engine.open_episodes()))
         return [*told, *self.service.take(changes)]
 

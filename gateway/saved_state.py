@@ -8,7 +8,7 @@ Promises
   power cut costs up to one turn of it (ten minutes for 30 points, three hours for 600, of weeks that it was learnt in). A rule that
   is calm and learns nothing begins anew; at the end everything is saved.
 - Data of an earlier release is brought into the form of this one (`migrations.py`). Data that cannot be read (of a later release,
-  or not as it was written, which a checksum tells) costs what had been learnt, not the start; the hub says so.
+  or not as it was written, which a checksum tells) costs what had been learnt, and if need be what is open, but not the start.
 
 The timeline of a machine that was restarted begins anew. Saved times are shifted so that the time it was off lies between them and
 now, as far as the wall clock can tell; where it cannot be trusted, the hub goes on as if it had not been off at all.
@@ -144,6 +144,21 @@ class SavedState:
     def distrust(self) -> None:
         """A transaction around a save has failed: write everything the next time."""
         self._written = dict.fromkeys(self._written, b"")
+
+
+def without_memory(engine: Mapping[str, Any]) -> dict[str, Any]:
+    """The engine's plain data without what was learnt: what is open and what was told of it."""
+    rules = {
+        rule_id: {
+            **rule,
+            "points": {
+                point_id: {name: value for name, value in entry.items() if name != "memory"}
+                for point_id, entry in rule["points"].items()
+            },
+        }
+        for rule_id, rule in engine["rules"].items()
+    }
+    return {**engine, "rules": rules}
 
 
 def _unpacked(rows: Mapping[str, bytes], written: int) -> Iterator[tuple[str, bytes]]:

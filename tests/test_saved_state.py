@@ -395,7 +395,6 @@ def test_a_hub_that_has_lost_nothing_knows_what_is_open(tmp_path, hub_config):
     ("part", "content"),
     [
         ("voids", b"10"),  # AttributeError
-        ("learnt odd d/b", b'{"pace": [600.0, 600.0, 0, 0, 0, 0, 0, []], "normal": [600.0]}'),  # StopIteration
         ("engine", b'{"version": 1e99}'),
     ],
 )
@@ -406,6 +405,23 @@ def test_an_episode_that_is_forgotten_and_found_again_goes_on_under_its_case_num
         numbers = [hub.filing.desk.moment(change(episode=f"warm:d/a#{count}", phase=Phase.OPENED)).data.case for count in (1, 1, 2)]
         assert numbers[:2] == [number, number]
         assert numbers[2] != number
+
+
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [
+        ("odd d/b", b'{"pace": [600.0, 600.0, 0, 0, 0, 0, 0, []], "normal": [600.0]}'),
+        ("ahead d/c", b"[1, 2]"),
+        ("used d/b", b'"so"'),
+    ],
+)
+def test_what_was_learnt_and_makes_no_sense_costs_what_was_learnt_and_nothing_that_is_open(tmp_path, hub_config, part, content):
+    """As where a release remembers something in another shape and nobody has noticed."""
+    with started(tmp_path, hub_config, f"learnt {part}", content) as (hub, number):
+        assert {one.rule_id for one in hub.engine.open_episodes()} == {"warm", "ahead", "odd"}
+        assert hub.filing.desk.moment(change(episode="warm:d/a#2")).data.case == number
+        told = hub.engine.feed(Batch("d", hub.engine._now + 600.0, ("a", "b", "c"), (5.0, 2.0, 30.0)))
+        assert [(one.episode, one.phase.value) for one in told if one.rule_id == "warm"] == [("warm:d/a#2", "closed")]
 
 
 def test_a_damaged_store_is_put_away_when_every_part_of_the_hub_has_taken_its_own(tmp_path, hub_config):
