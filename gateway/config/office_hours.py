@@ -44,12 +44,10 @@ class OfficeHours(NamedTuple):
 @cache
 def parse(text: str) -> OfficeHours:
     """What such a text says. Raises Unfit, with what was probably meant."""
-    match = _FORM.fullmatch(text)
-    days = _days(match["days"] or "") if match else None
-    begins, ends = (_minute(match[name]) if match else None for name in ("from", "to"))
-    if days is None or begins is None or ends is None or begins >= WHOLE_DAY:
+    hours = _read(text)
+    if hours is None:
         raise Unfit(f"found {quoted(text)}", EXPECTED, _meant(text))
-    return OfficeHours(days, begins, ends if ends > begins else ends + WHOLE_DAY)
+    return hours
 
 
 def reachable(texts: Iterable[str], local: datetime) -> datetime | None:
@@ -58,6 +56,15 @@ def reachable(texts: Iterable[str], local: datetime) -> datetime | None:
     if any(hours.holds(local) for hours in several):
         return local
     return min((hours.next(local) for hours in several), default=None)
+
+
+def _read(text: str) -> OfficeHours | None:
+    match = _FORM.fullmatch(text)
+    days = _days(match["days"] or "") if match else None
+    begins, ends = (_minute(match[name]) if match else None for name in ("from", "to"))
+    if days is None or begins is None or ends is None or begins >= WHOLE_DAY:
+        return None
+    return OfficeHours(days, begins, ends if ends > begins else ends + WHOLE_DAY)
 
 
 def _days(text: str) -> frozenset[int] | None:
@@ -87,11 +94,7 @@ def _meant(text: str) -> str:
     words = re.sub(r"\s*(?:\band\b|[,;&+/])\s*", ",", words)
     days = ",".join("-".join(map(_day, part.split("-"))) for part in words.split(",")) if words else ""
     guess = f"{days} {_clock(match['from'])}-{_clock(match['to'])}".strip()
-    try:
-        parse(guess)
-    except Unfit:
-        return ""
-    return quoted(guess)
+    return quoted(guess) if _read(guess) else ""
 
 
 def _day(word: str) -> str:

@@ -49,8 +49,8 @@ class Case(msgspec.Struct, kw_only=True):
     its owner; rule_id, point, says are of that. episodes: those of the diagnosis that are open and belong to it, with their
     severities. points, rules: all that it has been about, and whose unhappiness it was. fault: what it is laid to; None for the
     device of its point. cause: the episode that it is laid to, if it is; caused_by: the case of that, if it is another one.
-    well_since, end: since when all of its episodes are over and what was said of that, while it is being proven. openings: how often
-    it has opened; counted: how many of these the diagnosis counts within the leading episode. tried: what was done about it, the
+    well_since, end: since when all of its episodes are over and what was said of that, while it is being proven. openings: how
+    often it has opened; counted: how many of these the diagnosis counts within the leading episode. tried: what was done, the
     newest last. credit: what brought it to its end, as far as is known, in the words of `how`: "by the visit of Jan"; "" stands for
     nobody. least: its severity at least, since something that was tried has failed. told_well: whether somebody was told that it is
     well (by a recovery or a visit), so that its return is news.

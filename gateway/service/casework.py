@@ -174,17 +174,17 @@ class Casework:
 
     def _explained(self, case: Case, change: Change) -> Iterator[Statement]:
         """The diagnosis lays an episode to another one, or to none any more."""
-        told_with_its_cause = bool(change.caused_by) and change.caused_by == case.cause
-        if change.episode != case.lead or told_with_its_cause:
+        if change.episode != case.lead or change.caused_by == case.cause:  # it was told with its cause
+            return
+        heir = owners.owner(self._config, change)
+        if heir.id != case.owner.id and not self._may_go(case, heir.id, change.at):
             return
         cause = self._book.holding(change.caused_by)
         case.cause = change.caused_by
         case.caused_by = "" if cause is None or cause is case else cause.key
         self._count(case, change)
-        heir = owners.owner(self._config, change)
-        if heir.id == case.owner.id or self._may_go(case, heir.id, change.at):
-            adds = self._pass_on(case, heir, change)
-            yield self._told(case, change, adds)
+        adds = self._pass_on(case, heir, change)
+        yield self._told(case, change, adds)
 
     def _count(self, case: Case, change: Change) -> None:
         """Take over how often its leading episode has opened, as the diagnosis counts it."""

@@ -2,7 +2,7 @@
 
 The rule names them; or they cover what is at fault, the narrowest first: the device, its model, its maker, what it is a part of
 (the network, the energy supply, the building, what is the customer's own), its bus; the bus alone where the line is at fault and
-not the device; a part of the hub, or the layer that it is of. Or their role is that layer. Or the desk takes it.
+not the device; a part of the hub, or the layer that it is of. Whose role is such a layer covers it. Or else the desk takes it.
 """
 
 from collections.abc import Iterator
@@ -40,13 +40,11 @@ def responsible(config: Config, rule_id: str, rule: RuleKeys | None, fault: Faul
         who = "the desk" if named == DESK and named not in config.owners else "them"
         return of(config, named, f'the rule "{rule_id}" names {who}')
     why = f"{fault.because}; " if fault.because else ""
-    words = list(_words(config, fault))
-    for what in words:
+    for what in _words(config, fault):
         for name, keys in config.owners.items():
             for pattern in keys.covers:
                 if fnmatchcase(what.casefold(), pattern.casefold()):
                     return of(config, name, f'{why}they cover "{pattern}", and this is {_said(what, fault)}')
-    for what in words:
         for name, keys in config.owners.items():
             if keys.role == what:  # the network operator, the energy supplier
                 return of(config, name, f"{why}their role is {keys.role}")
