@@ -313,5 +313,6 @@ def _check_cover(glob: str, layers: Mapping[str, set[str] | None], at: Path, fin
     if any(fnmatchcase(name.casefold(), glob.casefold()) for name in everything):
         return
     near = nearest(glob, [*words, *everything])
-    expected = "" if near else '"bus.NAME", "device.NAME", "model.NAME" or "maker.NAME" of what is in this config, or ' + one_of(words)
+    things = '"bus.NAME", "device.NAME", "model.NAME" or "maker.NAME" of what is in this config'
+    expected = "" if near else f"{things}, or {one_of(words)}"
     findings.add(at, f"{quoted(glob)} covers nothing", expected, near and quoted(near))
