@@ -333,6 +333,8 @@ class Poller:
 
     async def _open(self) -> DeviceFault | None:
         """Make sure that the bus is open; the fault where it cannot be."""
+        if not hasattr(self.bus, "connect"):  # one on which devices only speak is opened by whoever listens
+            return None
         async with self._opening:
             fault: DeviceFault | None = await self._guard(self.bus.connect(), OPENING, f"bus.{self.name}")
         if fault:

@@ -308,6 +308,41 @@ def test_a_bus_with_listeners_is_heard_again_at_once_and_was_never_down():
     assert watched.states("bus.line") == [WELL]
 
 
+class Speakers:
+    """A bus on which devices only speak: whoever listens opens it."""
+
+    polled, heard, parallel = {}, {"beacon": ("value",)}, 1
+
+    def __init__(self):
+        self.begun, self.closing = 0, asyncio.Event()
+
+    async def listen(self, hear):
+        self.begun += 1
+        self.closing.clear()
+        hear("beacon", ("value",), (1,))
+        await self.closing.wait()
+        raise DeviceFault("adapter is gone", kind="gone", layer="bus")
+
+    async def close(self):
+        self.closing.set()
+
+
+def test_a_bus_on_which_devices_only_speak_is_opened_again_by_who_listens():
+    async def main(clock):
+        watched = Watched(clock, Speakers())
+        polling = asyncio.create_task(watched.poller.run())
+        await asyncio.sleep(5)
+        result = await perform(Reopen("line"), {"line": watched.poller}, asyncio.sleep)
+        await asyncio.sleep(0.001)
+        begun = watched.bus.begun
+        polling.cancel()
+        await asyncio.wait([polling])
+        return result, begun, watched.states("bus.line")
+
+    result, begun, states = virtual_time.run(main)
+    assert (result.done, begun, states) == (True, 2, [WELL])
+
+
 def test_a_driver_that_cannot_even_close_is_a_fault_and_nothing_else():
     async def tell(watched, pollers):
         async def close():
