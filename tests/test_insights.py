@@ -142,6 +142,20 @@ def test_a_month_is_held_against_the_same_month_last_year_at_equal_degree_days(
     assert not hub.case_numbers()
 
 
+def test_another_meter_has_another_past(build: Build, tmp_path: Path) -> None:
+    """What one has counted is not held against what the next one counts."""
+    hub = build(HOME, start=datetime(2025, 2, 28, 22, 0, tzinfo=UTC))
+    year(hub, datetime(2026, 3, 10, 23, 0, tzinfo=UTC), 2.0)
+    file = tmp_path / "hub.toml"
+    text = file.read_text("utf-8")
+    other = 'points.other = { input = 3, unit = "kWh" }\npoints.outdoor'
+    file.write_text(text.replace("points.outdoor", other).replace('"heat/energy"', '"heat/other"'), "utf-8")
+    hub.config = config.load(file, resolve_secrets=False)
+    hub.restart()
+    hub.wait_until(hub.now() + HOUR)
+    assert not hub.service.memory()["insights"]["diaries"]["heating"]["months"]
+
+
 def month(days: int, used: float, degree_days: float) -> Month:
     return Month(days=days, used=used, degree_days=degree_days)
 

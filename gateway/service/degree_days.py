@@ -58,8 +58,9 @@ class Day(Struct, kw_only=True):
 
 
 class Diary(Struct, kw_only=True):
-    """What is known of one building. Months are named "2026-03"."""
+    """What is known of one building. Months are named "2026-03". of: what it was read from, and the base temperature."""
 
+    of: list[str | float] = field(default_factory=list)
     months: dict[str, Month] = field(default_factory=dict)
     told: str = ""  # the last month that was judged
 

@@ -25,7 +25,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from drivers.contract import NoValue
 from gateway.config import insights as keys
 from gateway.config.model import Config, DeviceConfig
 from gateway.config.units import convert
@@ -112,9 +111,12 @@ class Insights:
 
     def _look_at_energy(self, wall: datetime | None, now: float) -> Iterator[Statement]:
         for name, one in self._energy.items():
-            diary = self._known.diaries.setdefault(name, Diary())
+            base = convert(one.base, "°C")
+            diary = self._known.diaries.get(name)
+            if diary is None or diary.of != [one.meter, one.outdoor, base]:  # another meter has another past
+                self._known.diaries[name] = diary = Diary(of=[one.meter, one.outdoor, base])
             outdoor = self._number(one.outdoor, "°C")
-            short = None if outdoor is None else max(convert(one.base, "°C") - outdoor, 0.0)
+            short = None if outdoor is None else max(base - outdoor, 0.0)
             self._days[name].look(wall, self._number(one.meter), short, diary)
             if wall is not None and (verdict := diary.judge(wall.date())) and abs(verdict.share) >= MARKED:
                 month = wall.date().replace(day=1) - timedelta(days=1)
@@ -168,11 +170,8 @@ class Insights:
 
     def _is_there(self, point: PointInfo) -> bool:
         """Whether the thing with this tag is there, as far as is known."""
-        state = self._facts.last(f"{point.device}/{STATE}")
         last = self._facts.last(point.id)
-        if last is None or isinstance(last[0], NoValue) or (state is not None and state[0] in AWAY):
-            return False
-        return last[0] not in AWAY and bool(last[0])
+        return last is not None and self._facts.known_since(point.id) is not None and last[0] not in AWAY and bool(last[0])
 
     def _about_tags(self, name: str, there: Sequence[PointInfo], into: float, now: float) -> Statement:
         labels = list(dict.fromkeys(point.device_label for point in there))
