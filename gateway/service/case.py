@@ -22,7 +22,7 @@ STRIDE = 387_420_489  # 3 ** 18: odd, so that all numbers of a block come up onc
 
 NUMBERING = "numbering of cases"  # remembered: the generation in which they are drawn
 KNOWN = "SELECT number FROM cases WHERE episode = ?"
-FORGOTTEN = 32**2  # numbers that are left out where the last ones may have been lost; the end of a log holds fewer
+FORGOTTEN = 4096  # numbers that are left out where the last may be lost: a log holds some 500, and 1000 that are told at once
 CASE = re.compile(rf".+-[{CROCKFORD}]{{4,}}")
 
 
