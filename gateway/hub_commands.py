@@ -276,7 +276,8 @@ class HubCommands:
 
     def _check_means_something(self, what: str) -> None:
         config = self._hub.config
-        known = [*config.rules, *config.devices, *(f"bus.{bus}" for bus in config.buses), *(point.id for point in config.points())]
+        points = config.points()
+        known = [*config.rules, *dict.fromkeys(point.device for point in points), *(point.id for point in points)]
         if not any(fnmatchcase(name, what) for name in known):
             near = nearest(what, known)
             found = f"no rule, device, bus or point is called {quoted(what)}"
