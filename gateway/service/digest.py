@@ -339,7 +339,7 @@ def _news(data: moments.Digest, texts: Catalogue, wall: datetime) -> Iterator[st
         yield texts.say("digest.open", list=texts.listed(items))
     if data.asks:
         yield texts.say("digest.asks")
-        yield from data.asks
+        yield from (f"- {ask}" for ask in data.asks)
 
 
 def _counted(table: str, counts: Mapping[str, int], texts: Catalogue) -> str:
