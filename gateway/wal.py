@@ -7,37 +7,43 @@ Format: sqlite.org/fileformat2.html, chapter 4. Takes some 20 ms for a MiB here;
 
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 HEAD, FRAME_HEAD = 32, 24  # bytes
 LITTLE, BIG = 0x377F0682, 0x377F0683  # how a log begins: the byte order of the words over which its checksums go
 
 
 def torn(log: Path) -> bool:
-    """Whether a commit in the log cannot be read any more. OSError where the file cannot be.
+    """Whether a commit in the log cannot be read any more, or nothing of it.
 
     A process that is killed between the two writes of which a frame consists, head and page, leaves such a frame, too.
     """
     try:
-        file = log.open("rb")
+        with log.open("rb") as file:
+            return _torn(file)
     except FileNotFoundError:
         return False
-    with file:
-        head = file.read(HEAD)
-        if not head:
-            return False
-        if not _sound(head):
+    except OSError:  # a card that has lost its pages; SQLite will say so, too
+        return True
+
+
+def _torn(file: BinaryIO) -> bool:
+    head = file.read(HEAD)
+    if not head:
+        return False
+    if not _sound(head):
+        return True
+    order = _order(head)
+    page, salt, sums = int.from_bytes(head[8:12], "big"), head[16:24], struct.unpack(">2I", head[24:])
+    readable = True
+    while len(frame := file.read(FRAME_HEAD + page)) >= FRAME_HEAD:
+        if readable and len(frame) == FRAME_HEAD + page:
+            sums = _checksum(frame[:8] + frame[FRAME_HEAD:], order, sums)
+            readable = frame[8:FRAME_HEAD] == salt + struct.pack(">2I", *sums)
+        else:
+            readable = False
+        if not readable and _committed(frame) and _of_this_round(frame, salt):
             return True
-        order = _order(head)
-        page, salt, sums = int.from_bytes(head[8:12], "big"), head[16:24], struct.unpack(">2I", head[24:])
-        readable = True
-        while len(frame := file.read(FRAME_HEAD + page)) >= FRAME_HEAD:
-            if readable and len(frame) == FRAME_HEAD + page:
-                sums = _checksum(frame[:8] + frame[FRAME_HEAD:], order, sums)
-                readable = frame[8:FRAME_HEAD] == salt + struct.pack(">2I", *sums)
-            else:
-                readable = False
-            if not readable and _committed(frame) and _of_this_round(frame, salt):
-                return True
     return False
 
 

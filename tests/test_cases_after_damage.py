@@ -56,7 +56,7 @@ def test_trouble_that_is_found_again_in_a_damaged_store_goes_on_under_its_number
         assert Cases(store, "hub-0042").of("rule:machine-7/level#2") not in was.values()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(page=st.integers(1, 100), garbage=st.binary(min_size=8, max_size=PAGE))
 def test_whatever_page_is_lost_no_number_is_given_twice(tmp_path_factory, page, garbage):
     """Of the cases that are still there each goes on under its own number, and all others have numbers that nobody has heard of."""

@@ -140,6 +140,11 @@ def test_another_generation_is_begun_once(tmp_path, left):
         assert (store.generation, Outbox(store).put(moment())) == ("SECOND", [2])
 
 
+def test_a_log_that_the_disk_does_not_give_back_counts_as_damaged():
+    """Every read of it fails with an input/output error, as those of this file do. What is to be done SQLite says."""
+    assert wal.torn(Path("/proc/self/mem"))
+
+
 def read_by_sqlite(folder: Path, left: Left, log: bytes) -> int:
     """How many frames: it says so when it copies them."""
     path = folder / "read.db"
