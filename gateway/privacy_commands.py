@@ -112,7 +112,7 @@ def account(config: Config, privacy: Privacy) -> dict[str, Any]:
         one: {
             "withdrawn": one in privacy.withdrawn,
             "leaves": msgspec.to_builtins(config.privacy.of(one)),
-            "points": sorted(point for point, own in privacy.points.items() if own == one),
+            "points": sorted(point.id for point in config.points() if point.bus and privacy.class_of(point.id) == one),
         }
         for one in CLASSES
     }
@@ -125,7 +125,7 @@ def _doubtful(config: Config, privacy: Privacy) -> Iterator[str]:
         for point, keys in device.points.items():
             told = f"{point} {keys.label} {getattr(keys, 'object', '')}".casefold()
             said = keys.privacy or device.common.privacy
-            if not said and privacy.points[f"{name}/{point}"] == "open" and any(part in told for part in TELLING):
+            if not said and f"{name}/{point}" not in privacy.points and any(part in told for part in TELLING):
                 yield f"{name}/{point}"
 
 

@@ -26,7 +26,7 @@ from gateway import moments
 from gateway.config.model import Config
 from gateway.config.privacy import CLASSES, Grain
 from gateway.diagnosis import contract
-from gateway.diagnosis.contract import STATE, Change, Phase
+from gateway.diagnosis.contract import STATE, Phase
 from gateway.diagnosis.words import duration, fill, strangers
 from gateway.moments import Account, Comparison, Evidence, Mentioned, Moment, StillOpen
 from gateway.moments.numbers import rounded, second, significant
@@ -82,24 +82,28 @@ def strictest(classes: Collection[PrivacyClass]) -> PrivacyClass:
 
 
 class Privacy:
-    """What may leave by one config and one state of consent; `withdrawn` are the classes to which nobody agrees any more."""
+    """What may leave by one config and one state of consent.
+
+    withdrawn: the classes to which nobody agrees any more. `points` has the class of every point that is not open.
+    """
 
     def __init__(self, config: Config, withdrawn: Collection[PrivacyClass] = ()) -> None:
         self.withdrawn = frozenset(withdrawn)
-        self.points: dict[str, PrivacyClass] = dict(_classes(config))  # of every point of every device
+        self.points = {point: one for point, one in _classes(config) if one != "open"}
         self._config = config
-        self._labels = {point.id: point.label for point in config.points()}
         self._rules: dict[str, PrivacyClass] = {}  # of what a rule names beside the point it speaks of, as far as asked
-        self._nothing_to_do = set(self.points.values()) <= {"open"} and config.privacy.open_ == Grain()
+        self._nothing_to_do = not self.points and config.privacy.open_ == Grain()
+        self._labels = {} if self._nothing_to_do else {point.id: point.label for point in config.points()}
         self._hidden = _any_of(self._nameless())
 
     # ------------------------------------------------------------ whose business it is
 
     def class_of(self, subject: str, rule_id: str = "") -> PrivacyClass:
         """Of what is said of a point ("device/point", globs allowed), by a rule."""
-        own = self.points.get(subject)
-        if own is None:
+        if set(subject) & set("*?["):
             own = strictest([one for point, one in self.points.items() if fnmatchcase(point, subject)])
+        else:
+            own = self.points.get(subject, "open")
         return strictest([own, self._of_rule(rule_id)])
 
     def _of_rule(self, rule_id: str) -> PrivacyClass:
@@ -145,25 +149,6 @@ class Privacy:
         moment = moments.from_wire(wire)
         made = self.leaving(moment)
         return wire if made is moment else moments.to_wire(made)
-
-    def value(self, point_id: str, value: Value | None) -> Value | None:
-        """What may leave of a value of a point; None for nothing."""
-        return _value(value, self.grain(self.class_of(point_id)))
-
-    def evidence(self, point_id: str, evidence: contract.Evidence | None) -> contract.Evidence | None:
-        """What may leave of what the hub saw of a point; None for nothing."""
-        course = evidence and _course(evidence.values, evidence.every_s, self.grain(self.class_of(point_id)))
-        if not evidence or not course:
-            return None
-        values, lead, every_s = course
-        return evidence._replace(from_at=evidence.from_at + lead, every_s=every_s, values=values)
-
-    def told(self, change: Change) -> str:
-        """What a change says, as it may leave: for whoever puts the texts of several into one."""
-        grain = self.grain(self.class_of(change.point.id, change.rule_id))
-        if grain.text == "full":
-            return change.says
-        return self._says(change.point.id, change.rule_id, change.kind, change.phase, change.at - change.since, grain)
 
     # ------------------------------------------------------------ what is said of several points at once
 
