@@ -225,7 +225,9 @@ def test_nothing_is_closed_while_it_is_about_to_come_back() -> None:
 
 def test_a_rule_may_want_no_proof() -> None:
     text = CONFIG.replace('lasting = "5 min"', 'lasting = "5 min"\nproof = "0 s"')
-    assert Room(text).warm().read(4.0, 20).phases() == ["opened", "closed"]
+    room = Room(text).warm().read(4.0, 20)
+    assert room.phases() == ["opened", "closed"]
+    assert "stayed" not in room.last.says
 
 
 def test_the_most_demanding_rule_decides() -> None:
@@ -373,6 +375,18 @@ def test_when_its_cause_is_found_a_case_is_handed_over_and_not_doubled() -> None
         )
         assert one.change.fault is not None
         assert one.change.fault.layer == "bus"
+
+
+def test_what_is_laid_to_a_cause_stays_with_its_owner_when_it_gets_worse() -> None:
+    """The device itself says more, but what explains it is still the line."""
+    room = Room()
+    room.say("opened", "warm:room/temp#1", kind="problem")
+    room.take(change(**DOWN, at=room.now), change(episode="warm:room/temp#1", phase=Phase.HANDED_OVER, at=room.now, **LAID))
+    room.say("worsened", "warm:room/temp#1", kind="problem", severity="critical", caused_by=DOWN["episode"])
+    assert room.phases() == ["opened", "handed_over", "worsened"]
+    assert room.case.owner.id == "wires"
+    assert room.last.fault is not None
+    assert room.last.fault.layer == "bus"
 
 
 def test_it_is_over_when_cause_and_effect_are() -> None:
