@@ -9,8 +9,8 @@ Promises
   an earlier time.
 - A file in which damage shows only at work is looked through as a whole at the next start.
 - Every file has a `generation` of its own, drawn by lot, which is part of each id that is counted here: ids never repeat, even when
-  the file was lost and counting begins again. A file whose log cannot be read to its last commit gets another one: what had been
-  counted there is forgotten, and somebody may have heard of it.
+  the file was lost and counting begins again. A file whose log cannot be read to its last commit gets another one, too: what had
+  been counted there is forgotten, and somebody may have heard of it.
 - One process at a time: a second one is refused (`StoreBusyError`).
 
 Little is written, because the card under a Pi wears. Measured for a moment of 1.5 kB that is put and later deleted: pages of 1 KiB
@@ -208,7 +208,8 @@ DAMAGED, KEPT, SUSPECT = ".damaged", ".corrupt", ".suspect"
 """Endings of files beside the store: set aside and to be salvaged; salvaged and kept; an empty one that says to look closely."""
 
 SALVAGED = "salvaged"  # begins the name under which is remembered what a part has taken from the damaged file
-SET_ASIDE = "set aside"  # remembered: why an older file was, until that has been told
+SET_ASIDE = "set aside"  # remembered: why an older file was, or what else was lost, until that has been told
+LOST_END = "the end of its log was not as it had been written; what had been stored last may be lost"
 
 
 def _beside(path: Path, ending: str) -> Path:
@@ -295,7 +296,10 @@ def _prepare(connection: sqlite3.Connection, generation: Callable[[], str], set_
         connection.execute(f"PRAGMA user_version = {FORMAT}")
         connection.execute("COMMIT")
     elif torn:
+        connection.execute("BEGIN IMMEDIATE")
         connection.execute("UPDATE store SET generation = ?", (generation(),))
+        connection.execute("INSERT OR REPLACE INTO remembered VALUES (?, ?)", (SET_ASIDE, LOST_END))
+        connection.execute("COMMIT")
         with suppress(sqlite3.OperationalError):  # a full disk: then what is torn is found once more
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return str(connection.execute("SELECT generation FROM store").fetchone()[0])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway import wal
 from gateway.moments import from_wire
 from gateway.outbox import Outbox
-from gateway.store import PAGE, Store
+from gateway.store import PAGE, SET_ASIDE, Store
 
 from moments_of import moment
 
@@ -63,6 +63,7 @@ def opened(folder: Path, left: Left, log: bytes) -> tuple[str, list[str], list[s
         with Store.open(path, generation=lambda: "SECOND") as store:
             assert not store.set_aside
             outbox = Outbox(store)
+            assert bool(store.recall(SET_ASIDE)) == (store.generation == "SECOND")  # which the hub tells
             if not start:
                 generation, kept = store.generation, [from_wire(entry.wire).id for entry in outbox.peek(99)]
             assert store.generation == generation
