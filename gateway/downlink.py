@@ -40,7 +40,7 @@ OUTGOING = 50  # answers that wait for the broker; while there are so many, no c
 RECENT, RECENT_BYTES = 50, 256 * 1024  # answers that are kept in memory
 BURST = 20  # commands that may come at once
 LARGEST_ANSWER = 64 * 1024
-TRIES = 3  # connections on which an answer is sent before nobody is thought to want it
+TRIES = 5  # connections that may end while an answer is on its way, before it is thought to be why
 
 Start = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 Result = TypeVar("Result")

@@ -265,7 +265,7 @@ class Link(aiomqtt.Client):
         said = message.properties
         reply_to, correlation = getattr(said, "ResponseTopic", ""), getattr(said, "CorrelationData", b"")
         publication = Publication(message.topic, bytes(message.payload), message.retain, reply_to, correlation)
-        self._hear(publication, partial(self._acknowledge, message.mid) if message.qos else _nothing)
+        self._hear(publication, partial(self._acknowledge, message.mid) if message.qos else lambda: None)
 
     def _on_publish(self, client: Paho, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties) -> None:
         super()._on_publish(client, userdata, mid, reason_code, properties)
@@ -336,10 +336,6 @@ class Link(aiomqtt.Client):
                 "is the port right, does it want TLS, or a certificate of this hub?",
             )
         return UplinkFault("the connection was lost")
-
-
-def _nothing() -> None:
-    """Of what nobody wants acknowledged."""
 
 
 def _nonsense() -> UplinkFault:
