@@ -48,6 +48,9 @@ class of each (`_each_by_its_own`)."""
 ALONE = frozenset({"threshold", "rate", "silent", "stuck", "implausible", "presence", "baseline", "cycling", "usage", "drift"})
 """Kinds of rules that speak of one point at a time. Of any other kind, a moment may tell of every point that its rule names."""
 
+SAY_NO_VALUE = frozenset({"visit", "digest"})
+"""Kinds whose texts are made of names and of numbers of cases; what else they have goes by the class of each point."""
+
 SAFE_WORDS = ("device", "point", "lasting")
 """What `says` of a rule may fill in where no value may leave."""
 
@@ -116,8 +119,10 @@ class Privacy:
     def of(self, moment: Moment) -> PrivacyClass:
         """Of a moment; one that says so itself is never less private than that."""
         data = moment.data
-        places = [f"{device}/*" for device in data.visit.on] if data.visit else []  # before against after, of all that they have
-        return strictest([data.privacy, self.class_of(moment.subject, data.rule.id), *map(self.class_of, places)])
+        if data.kind in SAY_NO_VALUE:
+            return data.privacy
+        others = [self.class_of(one.point) for one in data.comparisons]
+        return strictest([data.privacy, self.class_of(moment.subject, data.rule.id), *others])
 
     def grain(self, one: PrivacyClass) -> Grain:
         """What leaves of a class, now."""
