@@ -1,5 +1,6 @@
 """What is worth knowing is told once: energy once a month, what is left behind once a night, a line and a version once each."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
@@ -7,7 +8,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stories_of import Hub
 
@@ -189,6 +190,7 @@ def test_a_month_is_judged_once() -> None:
 HOURS = st.lists(st.tuples(st.floats(-20, 35), st.floats(0, 5), st.booleans()), min_size=24 * 3, max_size=24 * 6)
 
 
+@settings(max_examples=30)
 @given(HOURS, st.integers(0, 23))
 def test_days_are_summed_as_the_mean_of_their_hours_says(hours: list[tuple[float, float, bool]], first: int) -> None:
     """Whole days only, against a plain sum; a day in which the temperature was not known for three hours does not count."""
@@ -308,10 +310,24 @@ def test_hours_of_a_clock_that_is_not_known_say_nothing(build: Build) -> None:
     hub = build(VAN)
     hub.clock.trusted = False
     say(hub, "drill", state="well")
-    at(hub, "2026-03-02 22:00")
+    at(hub, "2026-03-02 22:20")
     assert not told(hub)
     hub.clock.trusted = True
-    at(hub, "2026-03-02 22:10")
+    at(hub, "2026-03-02 22:30")
+    assert len(told(hub)) == 1
+
+
+def test_after_a_restart_tags_have_time_to_be_heard(build: Build) -> None:
+    """What is there is not taken for gone because the hub has just begun to listen."""
+    hub = build(VAN)
+    at(hub, "2026-03-02 18:10")
+    saved = json.loads(json.dumps([hub.engine.state(history=False), hub.service.memory()]))
+    hub._begin()
+    hub.engine.restore(saved[0])
+    hub.tell(hub.service.recall(saved[1], 0.0, hub.now()))
+    at(hub, "2026-03-02 18:20")
+    say(hub, "drill", state="well")
+    at(hub, "2026-03-02 18:40")
     assert len(told(hub)) == 1
 
 
