@@ -15,7 +15,7 @@ from drivers.contract import PrivacyClass
 from gateway.clerk import Clerk
 from gateway.commands import Answer, Command, Commands, Effect
 from gateway.config.model import Config
-from gateway.config.privacy import CLASSES, Grain
+from gateway.config.privacy import CLASSES, PRIVATE, Grain
 from gateway.filing import Filing
 from gateway.service.consent import Left
 from gateway.service.contract import Statement
@@ -23,7 +23,6 @@ from gateway.service.privacy import Privacy
 
 Result = TypeVar("Result")
 What = Annotated[Literal["household", "personal", "all"], Meta(description="Of which class; all is both.")]
-PRIVATE: tuple[PrivacyClass, ...] = ("household", "personal")
 
 TELLING = ("motion", "presen", "occup", "door", "window", "bed", "toilet", "person", "people")
 """Parts of names by which a point is probably somebody's private business."""

@@ -469,6 +469,29 @@ def test_consent_stays_withdrawn_after_a_restart_and_another_config(tmp_path):
         assert house.say(MOTION, "up-at-night") == []
 
 
+@pytest.mark.parametrize(("first", "said"), [(20, "consent is as it was"), (1, "what people had agreed to cannot be read")])
+def test_after_damage_to_the_disk_nothing_is_told_to_which_nobody_had_agreed(tmp_path, first, said):
+    """Where one page was hit, consent is read; where all were, nobody is taken to agree."""
+    path = tmp_path / "canary.db"
+    with Store.open(path) as store:
+        house = House(tmp_path, store)
+        house.withdraw("personal")
+        for number in range(25):
+            house.say(TEMP, "cold", episode=str(number))
+    content = bytearray(path.read_bytes())
+    pages = range(first, first + 1) if first > 1 else range(1, len(content) // 1024)
+    for page in pages:
+        content[page * 1024 : (page + 1) * 1024] = b"\xa5" * 1024
+    path.write_bytes(content)
+    with Store.open(path) as store:
+        assert store.set_aside
+        house = House(tmp_path, store)
+        assert house.say(MOTION, "up-at-night") == []
+        assert (house.say(DOOR, "open-long") == []) == (first == 1)
+        (begun, *_) = house.clerk.account(house.desk)
+        assert said in begun.data.because
+
+
 def test_what_is_granted_again_is_told_from_its_next_step_on(house):
     house.withdraw("personal")
     house.say(MOTION, "up-at-night")

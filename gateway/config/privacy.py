@@ -9,6 +9,9 @@ from drivers.contract import KeyMistake, Keys, PrivacyClass
 CLASSES: tuple[PrivacyClass, ...] = ("open", "household", "personal")
 """From what is nobody's business in particular to what is one person's: of several, the last is the strictest."""
 
+PRIVATE = CLASSES[1:]
+"""Those to which people agree, or do not."""
+
 Numbers = Annotated[
     Literal["exact", "rounded", "none"],
     Meta(description="How the value leaves: as it is, rounded to `step` (numbers only), or not at all."),

@@ -1,7 +1,8 @@
 """Consent: to what nobody agrees any more, and how much has been told of what is private; kept in the store.
 
 Promises
-- What was withdrawn stays so across restarts, until it is granted again on the hub itself.
+- What was withdrawn stays so across restarts, until it is granted again on the hub itself. It is taken over from a store that was
+  damaged; where it cannot be read there, nobody is taken to agree to anything, and that is said.
 - What was told and what was withheld is counted by day, for `KEPT` days, with the moments that it counts.
 - That consent has changed is told upstream once, without saying of whom or what.
 
@@ -13,7 +14,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from drivers.contract import PrivacyClass
-from gateway.config.privacy import CLASSES
+from gateway.config.privacy import CLASSES, PRIVATE
 from gateway.moments import Moment
 from gateway.store import Store
 
@@ -43,6 +44,8 @@ class Consent:
                 "CREATE TABLE IF NOT EXISTS private (day INTEGER, privacy TEXT, subject TEXT, told INTEGER, withheld INTEGER, "
                 "PRIMARY KEY (day, privacy, subject)) WITHOUT ROWID"
             )
+            if store.is_damaged("consent"):
+                self._salvage()
 
     def withdrawn(self) -> frozenset[PrivacyClass]:
         """The classes to which nobody agrees any more."""
@@ -70,6 +73,20 @@ class Consent:
         """Somebody was told of it."""
         with self._store.transaction():
             self._store.remember(UNTOLD, "")
+
+    def _salvage(self) -> None:
+        """What people had agreed to before the store was damaged. What is remembered shares a page: some of it is all of it."""
+        known = dict(self._store.salvage_few("remembered", "name, value"))
+        said = known.get(WITHDRAWN, "")
+        withdrawn = said.split() if isinstance(said, str) else []
+        if known and set(withdrawn) <= set(CLASSES):
+            self._store.remember(WITHDRAWN, " ".join(withdrawn))
+            self._store.salvaged("consent", "consent is as it was")
+        else:
+            self.change(PRIVATE)
+            self._store.salvaged(
+                "consent", "what people had agreed to cannot be read, so nothing private is told until they say so"
+            )
 
     def count(self, now: float, told: Iterable[Moment], withheld: Iterable[PrivacyClass]) -> None:
         """Note what is told and what is not, as far as it is private. Belongs in the transaction that puts it."""

@@ -189,7 +189,7 @@ class Privacy:
     def _nameless(self) -> Iterator[str]:
         """The names of points, and of devices that have no others, that may not be told."""
         hidden = {point for point, one in self.points.items() if not self.grain(one).names}
-        for name, device in self._config.devices.items():
+        for name, device in self._config.devices.items() if hidden else ():
             mine = {f"{name}/{point}" for point in device.points}
             for point in mine & hidden:
                 yield from (point, self._labels[point])
