@@ -57,7 +57,8 @@ LIVES_LONG = {
     "test_anomaly", "test_baseline", "test_causes", "test_ceilings", "test_change", "test_compare",
     "test_config_syntax", "test_count", "test_cycling", "test_desk", "test_drift", "test_engine_history",
     "test_expression", "test_folding", "test_golden", "test_insights", "test_learn", "test_life", "test_milestones",
-    "test_presence", "test_profiles", "test_replay", "test_trend", "test_trend_line", "test_trend_properties", "test_usage", "test_when",
+    "test_presence", "test_profiles", "test_replay", "test_trend", "test_trend_line", "test_trend_properties", "test_usage",
+    "test_when",
 }  # fmt: skip
 """Modules with real peers, and those that let months pass: for `make test`, not for every save."""
 
