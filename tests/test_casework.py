@@ -389,6 +389,18 @@ def test_what_is_laid_to_a_cause_stays_with_its_owner_when_it_gets_worse() -> No
     assert room.last.fault.layer == "bus"
 
 
+def test_a_line_that_fails_again_is_the_case_that_took_it_in() -> None:
+    """Also where it had one of its own before, which is closed."""
+    room = Room().take(change(**DOWN, at=0.0), change(**DOWN | {"phase": Phase.CLOSED, "how": "no longer watched"}, at=0.0))
+    assert not room.book.cases
+    room.say("opened", "warm:room/temp#1", kind="problem")
+    room.take(change(**DOWN, at=room.now), change(episode="warm:room/temp#1", phase=Phase.HANDED_OVER, at=room.now, **LAID))
+    room.take(change(**DOWN | {"phase": Phase.CLOSED, "how": "by itself"}, at=room.now))
+    assert room.book.holding(DOWN["episode"]) is None
+    room.take(change(**DOWN | {"episode": "bus-down:bus.plant/state#2"}, at=room.now))
+    assert list(room.case.episodes) == ["warm:room/temp#1", "bus-down:bus.plant/state#2"]
+
+
 def test_it_is_over_when_cause_and_effect_are() -> None:
     room = Room()
     room.say("opened", "warm:room/temp#1", kind="problem")
@@ -457,12 +469,16 @@ def test_what_the_desk_decided_stays_while_the_evidence_stays() -> None:
 def test_the_history_of_a_case_survives_a_restart_and_another_timeline() -> None:
     room = Room().warm()
     room.casework.hand_over(room.case, "wires", "They were there last week.", room.now)
+    room.read(4.0, MINUTE)
     before = room.case
     room.restart(shift=-50.0)
     after = room.case
     assert after == before.moved_by(-50.0)
+    assert before.well_since is not None
+    assert after.well_since == before.well_since - 50.0
+    assert (after.since, after.opened_at) == (before.since - 50.0, before.opened_at - 50.0)
     assert after.handovers[0].at == before.handovers[0].at - 50.0
-    room.read(4.0, 6 * MINUTE)
+    room.run(5 * MINUTE)
     assert room.phases() == ["opened", "closed"]
 
 

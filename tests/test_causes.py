@@ -84,9 +84,10 @@ SLOW_BUS = RULES | {
 }
 
 
-def alone() -> House:
+def alone(bus_after: float = 100.0) -> House:
     """One device on the bus, and one beside it."""
-    return House({"plant": ["f1"], "cellar": ["g1"]}, rules=SLOW_BUS).run(20)
+    rules = SLOW_BUS | {"bus-down": rule("silent", "bus.*/state", after=bus_after)}
+    return House({"plant": ["f1"], "cellar": ["g1"]}, rules=rules).run(20)
 
 
 def test_what_does_not_follow_its_cause_is_handed_back() -> None:
@@ -107,6 +108,25 @@ def test_what_fails_again_in_the_time_to_follow_keeps_what_it_explains() -> None
     house = alone().fail("bus.plant", "f1").run(150).mend("bus.plant").run(GRACE / 2)
     house.fail("bus.plant").run(300)
     assert [phase for point, phase in house.said() if point == "f1/state"] == ["opened", "handed_over"]
+
+
+def test_what_explains_it_is_the_newest_failure_of_its_cause() -> None:
+    house = alone(bus_after=50.0).fail("bus.plant", "f1").run(100).mend("bus.plant").run(5).fail("bus.plant").run(100)
+    house.mend("bus.plant", "f1").run(20)
+    assert [phase for point, phase in house.said() if point == "f1/state"] == ["opened", "handed_over", "closed"]
+    (again,) = [change for change in house.told if change.episode.endswith("#2") and change.phase.value == "opened"]
+    (closed,) = [change for change in house.told if change.point.id == "f1/state" and change.phase.value == "closed"]
+    assert closed.caused_by == again.episode
+
+
+def test_what_was_laid_to_a_rule_that_is_no_more_is_handed_back() -> None:
+    house = alone().fail("bus.plant", "f1").run(150)
+    house.rules = {name: rule for name, rule in house.rules.items() if name != "bus-down"}
+    house.restart()
+    house.mend("bus.plant").run(GRACE + 5)
+    back = house.told[-1]
+    assert (back.point.id, back.phase.value, back.caused_by) == ("f1/state", "handed_over", "")
+    assert back.because == "What explained this works again, and this has not followed"
 
 
 def test_a_restart_in_the_time_to_follow_changes_nothing() -> None:

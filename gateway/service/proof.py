@@ -8,9 +8,8 @@ Promises
 
 from collections.abc import Mapping
 
-from drivers.contract import NoValue
 from gateway.diagnosis.causes import COMMON
-from gateway.diagnosis.contract import AWAY, HUB, SHORTEST_PROOF, STATE, RuleKeys
+from gateway.diagnosis.contract import HUB, SHORTEST_PROOF, STATE, RuleKeys
 from gateway.service.casebook import Case
 from gateway.service.contract import NEVER, Facts
 
@@ -63,14 +62,12 @@ class Proof:
     def _known_since(self, point_id: str) -> float | None:
         """Since when there has been a value without a break; of a device's state, since when its points have had any."""
         device, _, name = point_id.partition("/")
-        bus = device.startswith("bus.")
+        is_bus = device.startswith("bus.")  # which has no points but its state, and that is told when it changes
         if self._facts.point(point_id) is None:  # several points together, none of which is read under this name
-            return -NEVER if bus else self._facts.known_since(f"{device}/*")
+            return -NEVER if is_bus else self._facts.known_since(f"{device}/*")
         if name != STATE:
             return self._facts.known_since(point_id)
+        if not is_bus:
+            return self._facts.known_since(f"{device}/*")
         last = self._facts.last(point_id)
-        if last is not None and (isinstance(last[0], NoValue) or last[0] in AWAY):
-            return None
-        if bus:  # which has no points
-            return None if last is None else last[1]
-        return self._facts.known_since(f"{device}/*")
+        return None if last is None else last[1]
