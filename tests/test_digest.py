@@ -454,6 +454,30 @@ def test_changed_settings_are_told(build: Build, tmp_path: Path) -> None:
     assert "Changed: the settings, 1 time." in hub.do(["digest"])["says"]
 
 
+def test_what_the_hub_reads_of_itself_is_no_reading_of_a_device(build: Build) -> None:
+    """It would be eighty thousand a week, of which nobody has anything; and what is wrong with it is the hub's own matter."""
+    hub = build(plant=PLANT + '[rule.hub-uplink]\nlasting = "1 min"\n')
+    for _ in range(5):
+        hub.feed(Batch("hub", hub.now() + 60.0, ("uplink", "disk_free"), (False, 80.0)))
+    read(hub, *[-20.0] * 10)
+    says = hub.do(["digest"])["says"]
+    assert "with 20 readings" in says
+    assert "Noticed: 1 matter of the hub itself." in says
+    assert "Still open: connection of the hub (since 4 March" in says
+
+
+def test_the_contact_is_as_one_says_it(build: Build) -> None:
+    """Without the scheme of a telephone number or an address; an address on the web is nothing without."""
+    for contact, said in (
+        ("tel:+32 9 1", "CoolCare: +32 9 1"),
+        ("mailto:a@b.be", "CoolCare: a@b.be"),
+        ("https://x.be", "https://x.be"),
+    ):
+        hub = build(plant=PLANT.replace("tel:+32 9 000 00 00", contact))
+        read(hub, *[-20.0] * 10, -10.0)
+        assert hub.do(["digest"])["says"].endswith(said)
+
+
 def test_a_void_point_reads_too(build: Build) -> None:
     """A reading without a value is a reading: the device was asked, and answered."""
     hub = build()

@@ -19,6 +19,7 @@ from gateway.diagnosis.causes import Surroundings, unknown
 from gateway.diagnosis.columns import Column, Device, Plan, missing
 from gateway.diagnosis.contract import (
     AWAY,
+    HUB,
     STATE,
     Change,
     Evidence,
@@ -51,7 +52,7 @@ class Engine:
         local: Local = unknown,
         surroundings: Surroundings = Surroundings(),  # noqa: B008  (immutable)
     ) -> None:
-        self.readings = 0  # fed so far
+        self.readings = 0  # of devices, fed so far; what the hub knows of itself is none
         self.late = 0  # batches that came late or twice, and were left aside
         self.next_due = NEVER  # when `tick` has something to do, as far as is known now
         self._now = now
@@ -65,6 +66,7 @@ class Engine:
             device = self._devices.setdefault(point.device, Device(local))
             self._columns[point.id] = column = Column(point, device, now)
             device.columns.append(column)
+        self._own = self._devices.get(HUB)
         for rule_id, keys in rules.items():
             for watch in load_kind(keys.kind).watches(Rule(rule_id, keys), points, to_unit):
                 self._place(watch)
@@ -103,7 +105,8 @@ class Engine:
         values = batch.values
         before, plan.at = plan.at, at
         plan.values = values
-        self.readings += len(values)
+        if device is not self._own:
+            self.readings += len(values)
         if at >= self.next_due:
             self._elapse(at)
         if plan.history is not None:

@@ -64,7 +64,7 @@ class Tally(Struct, kw_only=True):
         change = statement.change
         match change.kind, change.phase:
             case "problem" | "prediction" | "hub" | "insight", Phase.OPENED:
-                _one_more(self.noticed, change.kind)
+                _one_more(self.noticed, "hub" if change.kind == "problem" and change.point.device == HUB else change.kind)
             case "milestone", Phase.OPENED:
                 self.milestones += 1
             case "visit", _:
@@ -317,7 +317,7 @@ def _lines(data: moments.Digest, texts: Catalogue, config: Config, begin: date, 
         yield texts.say("digest.quiet", **words)
     yield from news
     if news and config.desk.contact:
-        yield texts.say("digest.contact", desk=name, contact=_cut(config.desk.contact.partition(":")[2] or config.desk.contact))
+        yield texts.say("digest.contact", desk=name, contact=_cut(config.desk.contact.removeprefix("tel:").removeprefix("mailto:")))
 
 
 def _news(data: moments.Digest, texts: Catalogue, wall: datetime) -> Iterator[str]:
