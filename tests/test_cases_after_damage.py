@@ -38,7 +38,8 @@ def hit(path: Path, at: int, garbage: bytes) -> None:
 def found_again(store: Store, places: dict[str, str]) -> dict[str, str]:
     """The diagnosis counts from one again and finds the same trouble."""
     cases = Cases(store, "hub-0042")
-    return {place: cases.of(f"{place}#1") for place in places}
+    with store.transaction():
+        return {place: cases.of(f"{place}#1") for place in places}
 
 
 def test_trouble_that_is_found_again_in_a_damaged_store_goes_on_under_its_number(tmp_path):
@@ -108,7 +109,8 @@ def test_numbers_that_a_lost_end_of_the_log_may_have_held_are_left_out(tmp_path)
     lived(path)
     with Store.open(path) as store:
         cases = Cases(store, "hub-0042")
-        given_then = [cases.of(f"new#{number}") for number in range(100)]
+        with store.transaction():
+            given_then = [cases.of(f"new#{number}") for number in range(100)]
         count, offset = store.execute("SELECT count, offset FROM next_case").fetchone()
         log = bytearray(Path(f"{path}-wal").read_bytes())
         log[32 + 24 + 600] ^= 1
@@ -116,6 +118,7 @@ def test_numbers_that_a_lost_end_of_the_log_may_have_held_are_left_out(tmp_path)
         Path(f"{copy}-wal").write_bytes(log)
     with Store.open(copy) as store:
         cases = Cases(store, "hub-0042")
-        assert not {cases.of(f"other#{number}") for number in range(500)} & set(given_then)
+        with store.transaction():
+            assert not {cases.of(f"other#{number}") for number in range(500)} & set(given_then)
         (after,) = store.execute("SELECT count FROM next_case WHERE offset = ?", (offset,)).fetchone()
         assert after == count - 100 + FORGOTTEN + 500
