@@ -80,8 +80,8 @@ class Uplink(Keys, frozen=True, kw_only=True):
         Meta(
             ge=0.1,
             le=3600,
-            description="After a lost connection the next attempt is made some time within this, drawn by lot; with each failure "
-            "the range doubles. The more hubs share a broker, the longer.",
+            description="After a lost connection the next attempt is made some time within this, drawn by lot, and so is the first "
+            "after the machine has started; with each failure the range doubles. The more hubs share a broker, the longer.",
         ),
     ] = 30.0
     retry_longest: Annotated[Seconds, Meta(ge=0.1, le=3600, description="The longest that range becomes.")] = 120.0
