@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from rules_of import rule
 
 from drivers.contract import Batch, NoValue
 from gateway import moments
@@ -249,6 +250,12 @@ def test_the_most_demanding_rule_decides() -> None:
 )
 def test_how_long_a_rule_wants_proof(keys: dict[str, float], expected: float) -> None:
     assert RuleKeys(kind="threshold", on=("a/b",), **keys).proven_after == expected
+
+
+@pytest.mark.parametrize(("after", "expected"), [(None, 600.0), (5.0, 60.0), (7200.0, 7200.0), (3 * 86400.0, 86400.0)])
+def test_what_was_silent_must_be_heard_for_as_long(after: float | None, expected: float) -> None:
+    assert rule("silent", after=after).proven_after == expected
+    assert rule("silent", after=after, proof=7.0).proven_after == 7.0
 
 
 def test_a_restart_is_no_proof() -> None:

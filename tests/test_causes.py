@@ -84,9 +84,10 @@ SLOW_BUS = RULES | {
 }
 
 
-def alone(bus_after: float = 100.0) -> House:
+def alone(bus_after: float = 100.0, gap: float = 0.0) -> House:
     """One device on the bus, and one beside it."""
-    rules = SLOW_BUS | {"bus-down": rule("silent", "bus.*/state", after=bus_after)}
+    silent = rule("silent", "f1/state", after=8.0, gap=gap)
+    rules = {"device-silent": silent, "bus-down": rule("silent", "bus.*/state", after=bus_after)}
     return House({"plant": ["f1"], "cellar": ["g1"]}, rules=rules).run(20)
 
 
@@ -127,6 +128,21 @@ def test_what_was_laid_to_a_rule_that_is_no_more_is_handed_back() -> None:
     back = house.told[-1]
     assert (back.point.id, back.phase.value, back.caused_by) == ("f1/state", "handed_over", "")
     assert back.because == "What explained this works again, and this has not followed"
+
+
+def test_what_comes_again_after_its_cause_is_over_is_handed_back_too() -> None:
+    """Its end was held back in case it comes again; it does, and the line has nothing to do with it."""
+    house = alone(gap=200.0).fail("bus.plant", "f1").run(150).mend("bus.plant", "f1").run(20).fail("f1").run(20 + GRACE + 5)
+    steps = [(change.phase.value, bool(change.caused_by)) for change in house.told if change.point.id == "f1/state"]
+    assert steps == [("opened", False), ("handed_over", True), ("handed_over", False)]
+
+
+def test_what_fell_silent_together_and_does_not_follow_its_cause_is_looked_at_again() -> None:
+    """The adapter is back, but the line behind it is cut: that is told by itself."""
+    house = plant(rules=SLOW_BUS).fail("bus.plant", "line.plant").run(150).mend("bus.plant").run(GRACE + 30)
+    together = [(change.phase.value, change.caused_by) for change in house.told if change.rule_id == "common-cause"]
+    down = next(change.episode for change in house.told if change.rule_id == "bus-down")
+    assert together == [("opened", ""), ("handed_over", down), ("closed", down), ("opened", "")]
 
 
 def test_a_restart_in_the_time_to_follow_changes_nothing() -> None:

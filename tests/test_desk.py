@@ -211,6 +211,13 @@ def test_a_case_keeps_the_number_of_its_cause_though_that_ends_sooner(store):
     assert told.moment(change(caused_by="bus down")).data.caused_by == ""
 
 
+def test_what_explains_a_case_may_change(store):
+    told = desk.Desk(config(), store, VirtualClock(), facts)
+    line, power = (told.moment(change(episode=episode)).data.case for episode in ("line cut", "power gone"))
+    assert told.moment(change(phase=Phase.HANDED_OVER, caused_by="line cut")).data.caused_by == line
+    assert told.moment(change(phase=Phase.HANDED_OVER, caused_by="power gone")).data.caused_by == power
+
+
 def test_what_was_counted_is_on_the_wire_where_there_is_something_to_say(store):
     told = desk.Desk(config(), store, VirtualClock(), facts)
     data = told.moment(change(openings=7, recurrence=3, affected=30, fault=fault("bus", "bus.plant"))).data
