@@ -171,7 +171,7 @@ class Milestones:
     def _is_heard(self, name: str, now: float) -> bool:
         """Whether a device has said anything in the last day, or in the time that it may take."""
         device = self._config.devices[name]
-        last = [self._facts.last(f"{name}/{point}") for point in device.points]
+        last = (self._facts.last(f"{name}/{point}") for point in device.points)
         return any(one is not None and one[1] > now - max(DAY, 3 * device.common.every) for one in last)
 
     def _firmware(self, name: str, now: float) -> None:
