@@ -64,6 +64,18 @@ above = "-15 °C"
 severity = "critical"
 proof = "10 min"
 """
+REMEDY = """
+[device.relay]
+bus = "hall"
+unit = 2
+[device.relay.points]
+freezer = { coil = 3, writable = true }
+[remedy.restart]
+for = "warm"
+on = "freezer-1"
+cycle = "relay/freezer"
+off_for = "10 s"
+"""
 COLD, WARM, HOT = -18.0, -10.0, -5.0
 CORE = ("core",)
 
@@ -276,6 +288,22 @@ def test_a_visit_that_should_have_ended_while_the_hub_was_off_ends_with_its_star
     hub.restart()
     hub.wait_until(hub.now() + 1.0)
     assert visit(hub).visit.by == "Jan"
+
+
+@pytest.mark.parametrize("where", ["freezer-1", "relay", "bus.hall"])
+def test_the_hub_keeps_its_hands_off_what_somebody_is_at_work_on(tmp_path, where):
+    with made(tmp_path, CONFIG + REMEDY) as hub:
+        hub.do(["visit", "start", "by", "An"])
+        say(hub, "freezer-1", WARM)
+        hub.do(["visit", "end"])
+        hub.do(["visit", "start", "by", "Jan", "on", where])
+        hub.restart()
+        (case,) = hub.service.book
+        assert list(hub.service.remedies.obstacles("restart", case, hub.now()))
+        assert bool(case.visit) is (where == "freezer-1")
+        hub.do(["visit", "end"])
+        assert not list(hub.service.remedies.obstacles("restart", case, hub.now()))
+        assert not case.visit
 
 
 # ---------------------------------------------------------------- its end

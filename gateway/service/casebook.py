@@ -109,6 +109,7 @@ class Casebook:
         self._facts = facts
         self._of_episode: dict[str, str] = {}  # episode -> key
         self._of_point: dict[str, str] = {}  # point -> key
+        self.at_work: frozenset[str] = frozenset()  # devices and buses ("bus.NAME") that a visit is about, which `visits.py` says
 
     def __iter__(self) -> Iterator[Case]:
         return iter(self.cases.values())

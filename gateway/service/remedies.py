@@ -28,6 +28,7 @@ from gateway.diagnosis.words import duration
 from gateway.service.allowance import Allowance, times
 from gateway.service.attempt import Attempt, Order, known, sentence, touches
 from gateway.service.casebook import Case, Casebook
+from gateway.service.casework import BY_ITSELF
 from gateway.service.contract import NEVER, Deed, Facts, Result, Statement, Try
 from gateway.service.mending import Mending, Mendings
 from gateway.service.remedy_words import RemedyWords
@@ -67,7 +68,8 @@ class Remedies:
         """It is carried out now; false where it is out of date."""
         attempt = self._of(order.number)
         case = self._book.get(attempt.case) if attempt else None
-        stands = self._mendings.get(order.number) or (case and case.stage == "open" and not case.visit)
+        at_work = attempt and touches(attempt.action, attempt.device, self._on_bus) & self._book.at_work
+        stands = self._mendings.get(order.number) or (case and case.stage == "open" and not case.visit and not at_work)
         if not stands or order.number in self._handed_out:
             return False
         self._handed_out.add(order.number)
@@ -133,18 +135,21 @@ class Remedies:
                 yield from self._harmed(attempt, case, change.at, f"it got worse: {change.because}")
 
     def _closed(self, attempt: Attempt, last: Statement) -> Iterator[Statement]:
-        """The case is closed, which proves a remedy that has no proof of its own."""
-        remedy = self._remedies.get(attempt.remedy)
+        """The case is closed: that, or what else is to prove it, may hold at this very moment."""
+        remedy, how = self._remedies.get(attempt.remedy), last.change.how
         if attempt.stage == "watched":
             del self._attempts[attempt.case]
-        if remedy and not remedy.proof and attempt.stage == "watched" and last.change.how == attempt.credit:
+        is_over = how == attempt.credit or (how == BY_ITSELF and bool(remedy and remedy.proof))
+        if remedy and is_over and attempt.stage == "watched" and self._is_proven(remedy, attempt.device, is_over=is_over):
             tried = tuple(replace(one, result="worked") if attempt.is_in(one) else one for one in last.tried)
-            adds = {"comparisons": (self._words.comparison(attempt),)}
-            says = self._words.well(attempt)
+            says, adds = self._words.well(attempt), {"comparisons": (self._words.comparison(attempt),)}
             news = replace(last.change, kind="recovery", phase=Phase.OPENED, severity="info", says=says, how="")
             yield Statement(change=news, owner=last.owner, tried=tried, adds=adds)
-            last = replace(last, tried=tried)
+            last = replace(last, tried=tried, change=replace(last.change, how=attempt.credit))
         yield last
+
+    def _is_proven(self, remedy: Remedy, device: str, *, is_over: bool) -> bool:
+        return self._facts.holds(remedy.proof, device) is True if remedy.proof else is_over
 
     def tick(self, now: float) -> Iterator[Statement]:
         """See `Part.tick`."""
@@ -187,6 +192,8 @@ class Remedies:
             yield f"the remedy {attempt.remedy} is being tried in this case"
         yield from self.allowance.obstacles(name, remedy, case, now, asked=asked)
         mine = touches(remedy.action, case.point.partition("/")[0], self._on_bus)
+        if both := mine & self._book.at_work:
+            yield f"somebody is at work on {min(both)}"
         for other in self._attempts.values():
             if other.case != case.key and (both := mine & touches(other.action, other.device, self._on_bus)):
                 yield f"the remedy {other.remedy} is being tried on {min(both)}"
@@ -250,7 +257,7 @@ class Remedies:
         device = case.point.partition("/")[0]
         if self._is_harmful(remedy, case):
             yield from self._harmed(attempt, case, now, f"it holds that {remedy.harm}")
-        elif self._facts.holds(remedy.proof, device) if remedy.proof else case.stage == "proving":
+        elif self._is_proven(remedy, device, is_over=case.stage == "proving"):
             yield self._worked(attempt, remedy, case, now)
         elif now >= attempt.until:
             missed = f"it did not come to hold that {remedy.proof}" if remedy.proof else "the case was not over"

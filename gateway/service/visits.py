@@ -139,6 +139,7 @@ class Visits:
             were_open=0,
             read={},
         )
+        self._mark_work()
         cases = self._open_cases()
         visit.were_open = len(cases)
         visit.open_before = [Mention(case.key, case.point, case.says) for case in cases[:MENTIONED]]
@@ -223,6 +224,14 @@ class Visits:
     def _devices(self) -> list[str]:
         return [name for name in self._config.devices if self._is_about(name)]
 
+    def _mark_work(self) -> None:
+        """Let the other parts know what somebody is at work on: they keep their hands off."""
+        names = [*self._config.devices, *(f"bus.{name}" for name in self._config.buses)]
+        self._book.at_work = frozenset(name for name in names if self._is_about(name))
+        about = {case.key for case in self._cases()}
+        for case in self._book:
+            case.visit = self._visit.key if self._visit and case.key in about else ""
+
     def _cases(self) -> list[Case]:
         return [case for case in self._book if self._is_about(case.point.partition("/")[0])]
 
@@ -252,6 +261,8 @@ class Visits:
         """Something happens to what the visit is about."""
         assert self._visit is not None
         change, all_kept = statement.change, self._visit.kept
+        if case := self._book.get(change.episode):
+            case.visit = self._visit.key
         kept = all_kept.get(change.episode) or Kept(opening=self._untold.pop(change.episode, None))
         all_kept[change.episode] = kept
         if kept.opening and change.phase in ENDS:
@@ -314,6 +325,7 @@ class Visits:
         account = Ended(visit, now, self._devices(), self._open_cases(), because)
         self.deeds += [Deed("visit", device, now) for device in account.devices]
         self._visit = None
+        self._mark_work()
         return [*told, account.statement(self._config, self._facts), *ended]
 
     def _begun(self, opening: Held, visit: Visit, now: float) -> Statement:
@@ -326,10 +338,9 @@ class Visits:
         """What is well since the visit began has its moment to tell so; what is still open may yet turn out to be put right."""
         for case in self._cases():
             if case.stage == "open" and case.credit == visit.credit:
-                case.visit = visit.key
                 self._credited[case.key] = now + CREDIT.get(case.kind, CREDIT_ELSE)
             elif case.stage == "proving" and (case.well_since or now) >= visit.since:
-                case.visit, case.credit, case.told_well = visit.key, case.credit or visit.credit, True
+                case.credit, case.told_well = case.credit or visit.credit, True
 
     # ------------------------------------------------------------ across a restart
 
@@ -350,6 +361,7 @@ class Visits:
         self._untold = {key: held.shifted(shift) for key, held in known.untold.items()}
         self._credited = {key: until + shift for key, until in known.credited.items()}
         self._records.recall(known.records)
+        self._mark_work()
         yield from ()
 
 
