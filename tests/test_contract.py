@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -69,7 +70,7 @@ def test_there_is_a_fixture_of_every_kind_and_every_phase_and_of_whatever_the_st
 @pytest.mark.parametrize("name", NAMES)
 def test_a_fixture_is_in_the_schema_and_comes_back_as_it_was(name):
     text = (NOW / f"{name}.json").read_bytes()
-    fastjsonschema.compile(json.loads((ROOT / "config/moment.schema.json").read_text()))(json.loads(text))
+    compiled(ROOT / "config/moment.schema.json")(json.loads(text))
     assert pretty(to_wire(from_wire(text))) == text
 
 
@@ -91,9 +92,14 @@ def described(path: Path) -> dict[str, Any]:
     return json.loads((path / "moment.schema.json").read_text())
 
 
+@cache
+def compiled(path: Path) -> Any:
+    return fastjsonschema.compile(json.loads(path.read_text()))
+
+
 def reader() -> Any:
     """Whoever validates by the schema of the last release."""
-    return fastjsonschema.compile(described(RELEASED))
+    return compiled(RELEASED / "moment.schema.json")
 
 
 @pytest.mark.parametrize("path", FROZEN, ids=lambda path: path.stem)
@@ -225,15 +231,17 @@ def test_the_document_has_the_parts_that_asyncapi_3_wants(document):
         assert operation["bindings"]["mqtt"]["retain"] is (name == "sendState")
 
 
-def payload(document, name):
+@cache
+def payload(name: str) -> Any:
     """Whoever validates a message of this name."""
+    document = json.loads((ROOT / "config/asyncapi.json").read_text())
     return fastjsonschema.compile({**document["components"]["messages"][name]["payload"], "components": document["components"]})
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_document_describes_the_moments(document, name):
     told = json.loads((NOW / f"{name}.json").read_text())
-    payload(document, "moment")(told)
+    payload("moment")(told)
     assert told["type"] in document["components"]["messages"]["moment"]["x-types"]
 
 
@@ -258,8 +266,8 @@ COMMAND = {"id": "7f3a", "issued": "2026-11-21T18:40:03Z", "what": "freezer-1", 
         ({**COMMAND, "whom": "freezer-2"}, False),
     ],
 )
-def test_the_document_describes_a_command_as_the_hub_reads_it(document, fields, fits):
-    check = payload(document, "do-mute")
+def test_the_document_describes_a_command_as_the_hub_reads_it(fields, fits):
+    check = payload("do-mute")
     if fits:
         check(fields)
     else:
@@ -301,7 +309,7 @@ async def test_what_a_hub_says_on_its_topics_is_what_the_document_says(tmp_path,
             states.append(await cloud.states.get())
     for name, messages in (("state", states), ("done", answers)):
         for message in messages:
-            payload(document, name)(message)
+            payload(name)(message)
             assert message.keys() <= document["components"]["schemas"][name.title()]["properties"].keys()
     assert [state["online"] for state in states] == [True, False]
     assert [answer["ok"] for answer in answers] == [True, False]
