@@ -4,6 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+from rules_of import point
 from structlog.testing import capture_logs
 
 from gateway.agent import Hub
@@ -16,7 +17,6 @@ from gateway.store import Store
 from gateway.watchdog import Notifier
 
 from moments_of import change
-from rules_of import point
 
 
 @pytest.fixture
