@@ -140,8 +140,16 @@ def test_every_language_that_the_config_knows_has_its_file() -> None:
 
 
 def test_every_end_of_a_case_has_its_words() -> None:
-    """Whatever brought a case to its end can be said in every language."""
+    """Whatever brings a case to its end can be said in every language, as it does in any of the golden stories."""
     assert {*CREDITS.values(), "other"} == set(texts("en")["healed"])
+    ends = {
+        (moment["data"]["rule"]["id"], moment["data"]["how"])
+        for story in (Path(__file__).parent / "golden").glob("*/moments.jsonl")
+        for moment in map(json.loads, story.read_text("utf-8").splitlines())
+        if moment["data"]["kind"] == "problem" and moment["data"]["phase"] == "closed"
+    }
+    assert {end for end in ends if credit(end[1]) == "other"} == set()
+    assert {"itself", "remedy", "step", "visit"} <= {credit(how) for _, how in ends}
     assert credit("by the visit of Jan") == "visit"
     assert credit("by step 2: Pay a visit to the cellar") == "step"
     assert credit("by the remedy restart-router") == "remedy"

@@ -22,10 +22,11 @@ from gateway.commands import Answer, Command, CommandError
 from gateway.config.model import Config
 from gateway.diagnosis.contract import HUB, STATE, Change, Phase, PointInfo, RuleKeys
 from gateway.service.casebook import Case, Casebook
+from gateway.service.casework import BY_CONFIG, BY_ITSELF
 from gateway.service.catalogue import Catalogue
 from gateway.service.contract import NEVER, Facts, Statement
 from gateway.service.timetable import due
-from gateway.service.visit import Ended
+from gateway.service.visit import CREDITED, Ended
 
 LOOK = 3600.0  # s at most between two looks at the clock: it may be set, or become known
 NOTE = 6 * 3600.0  # s between two notes of how many readings there were: each is written to the card
@@ -35,13 +36,12 @@ LONGEST = 40  # characters of a label or a name
 LONGEST_ASK = 140  # of what is asked
 THE_HUB = PointInfo(f"{HUB}/*", HUB, "*", "", "The hub", "The hub", "text")
 GRAVITY = {"critical": 0, "warning": 1, "info": 2}
-BY_CONFIG = "by another configuration"
 CREDITS = {
-    "by itself": "itself",
-    "by the remedy": "remedy",
-    "by step": "step",
-    "by the visit": "visit",
-    "by the owner": "owner",
+    BY_ITSELF: "itself",
+    "by the remedy ": "remedy",
+    "by step ": "step",
+    CREDITED: "visit",
+    "by the owner ": "owner",
     BY_CONFIG: "settings",
 }  # how the last moment of a case begins to say how it ended -> key of the catalogue
 
@@ -126,7 +126,7 @@ class Digests:
         self._facts = facts
         self._book = book
         self._known = Memory(engine=facts.readings(), config=config.digest)
-        self._note_at = NEVER
+        self._note_at = -NEVER
         self.next_due = -NEVER  # at once: nobody knows yet what time it is
 
     def take(self, statement: Statement) -> Iterator[Statement]:
@@ -139,9 +139,8 @@ class Digests:
         if self._known.since is None:
             self._known.since = now
         if now >= self._note_at:
-            self._known.read, self._known.engine = self._readings(), self._facts.readings()
-        if now >= self._note_at or self._note_at == NEVER:
             self._note_at = now + NOTE
+            self._known.read, self._known.engine = self._readings(), self._facts.readings()
         self.next_due = now + LOOK
         wall = self._facts.wall(now)
         if wall is None:
