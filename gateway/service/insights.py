@@ -39,6 +39,7 @@ from gateway.service.milestones import firmware
 HOUR, DAY = 3600.0, 86400.0
 SETTLING = 900.0  # s after a start in which devices have time to speak
 UNKNOWN_CLOCK = 300.0  # s until hours are looked up again while nobody knows the time
+AT_LEAST = 1.0  # s between two looks, however local time is rounded
 LATE = "late"  # state of a device that its bus has no time for
 MARKED = 0.1  # a share of energy from which on it is told
 RS485 = {"modbus-rtu", "modbus-rtu-over-tcp"}
@@ -160,7 +161,7 @@ class Insights:
             place = self._hours[name].at(wall.weekday() * DAY + (wall.replace(tzinfo=None) - midnight).total_seconds())
             wait = one.lasting - place.into if place.inside else place.left + one.lasting
             if wait > 0:
-                self._night_at = min(self._night_at, now + wait)
+                self._night_at = min(self._night_at, now + max(wait, AT_LEAST))
                 continue
             night = (wall - timedelta(seconds=place.into)).date()
             if self._known.nights.get(name) != night:
