@@ -62,6 +62,17 @@ def test_what_was_unusual_about_the_one_that_went_is_over():
     assert "learnt anew" in story.told[-1].says
 
 
+def test_a_drift_of_the_one_that_went_is_over():
+    begun = WAVERING[-1][0]
+    away = [(begun + n * HOUR, round(30 + CHANCE.gauss(0, 1), 6)) for n in range(1, 24 * 21)]
+    story = Story(RULES["drift"]).read([*WAVERING, *away])
+    assert story.told[-1].phase is Phase.OPENED
+    story.engine.note("replaced", "d", away[-1][0])
+    story.read([(away[-1][0] + HOUR, 30.0)])
+    assert story.told[-1].phase is Phase.CLOSED
+    assert "another device is in its place" in story.told[-1].because
+
+
 def test_one_of_several_siblings_begins_to_learn_its_share():
     names = [f"s-{n}" for n in range(5)]
     rules = {"r": rule("compare", "s-*/x", relative=True, above=0, learns=3 * DAY, within=HOUR, least=Quantity(10.0, "%"))}

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from gateway.cli import main
+from gateway.control import ask
 from gateway.demo import modbus_machine
 from gateway.moments import from_wire
 from gateway.store import Store
@@ -84,12 +85,12 @@ def path(tmp_path, freezer):
 def visit(path, capsys):
     """`canary visit` with some words: its exit code, and what it printed."""
 
-    async def ask(*words):
+    async def told(*words):
         code = await asyncio.to_thread(main, ["visit", *words, "--config", str(path)])
         said, complained = capsys.readouterr()
         return code, (said + complained).strip()
 
-    return ask
+    return told
 
 
 async def test_a_visit_from_start_to_end_with_a_kill_in_the_middle(path, freezer, visit, tmp_path):
@@ -99,6 +100,7 @@ async def test_a_visit_from_start_to_end_with_a_kill_in_the_middle(path, freezer
         code, said = await visit("start", "--by", "Jan Peeters", "freezer")
         assert (code, said.partition(" It ends")[0]) == (0, "The visit is on: 1 device, 1 open case.")
         assert await visit("start", "--by", "An") == (1, "a visit by Jan Peeters is on; end it first with: canary visit end")
+        assert "visit by Jan Peeters for " in "".join(await asyncio.to_thread(list, ask(tmp_path / "state", do="status")))
         assert await visit("note", "Changed the sensor.") == (0, "Noted.")
         code, said = await visit("replaced", "freezer", "--serial", "S-2")
         assert (code, said.partition(".")[0]) == (0, "Noted (serial number of the old one: S-1)")
