@@ -1,25 +1,37 @@
-"""The outbox after a power cut at every point of its life.
+"""The store after a power cut at every point of its life.
 
-A program puts, acknowledges and reopens; what it does to the disk is recorded, and every disk that a cut could have left is opened
-with the product's own code. It must hold the outbox as it was after the last call that had returned, or after the one that was
-under way: nothing else, and nothing in between.
+A program puts, acknowledges and reopens, or tells of episodes; what it does to the disk is recorded, and every disk that a cut
+could have left is opened with the product's own code. It must hold what was there after the last call that had returned, or after
+the one that was under way: nothing else, and nothing in between.
 """
 
+import asyncio
 import hashlib
 import os
 import random
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import pytest
+from rules_of import rule
 
+from drivers.contract import Batch
+from gateway.config.model import Limits
+from gateway.config.units import convert
+from gateway.diagnosis.contract import Phase, PointInfo, Quantity
+from gateway.diagnosis.engine import Engine
+from gateway.filing import Filing
 from gateway.moments import from_wire
 from gateway.outbox import Outbox
+from gateway.saved_state import SavedState
+from gateway.service.contract import Statement
 from gateway.store import Store
 
-from moments_of import moment
+from moments_of import change, moment
+from peers.office import Office
 from peers.power_cut import Disk, Event, Files, may_trace, record
 
 pytestmark = [
@@ -35,9 +47,9 @@ WORKLOAD = f"""
 import sys; sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent)!r}]
 from pathlib import Path
 import gateway.store
-from test_crash import work
+import test_crash
 gateway.store.LOG_PAGES = 60  # so that the log is copied often
-work(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+getattr(test_crash, sys.argv[1])(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
 """
 
 
@@ -77,6 +89,45 @@ def work(path: Path, seed: int, number: int, synchronous: str) -> None:
         elif what:
             outbox.ack(what, refused="no" if kind == "refuse" else "")
         os.write(1, b"%d\n" % done)
+
+
+def tell(path: Path, seed: int, number: int, synchronous: str) -> None:
+    """Episodes come and go."""
+
+    async def steps() -> None:
+        with Store.open(path, generation=lambda: "TEST") as store:
+            office, engine, luck = Office(store, limits=NONE), machines(), random.Random(seed)
+            store.execute(f"PRAGMA synchronous = {synchronous}")
+            filing = Filing(
+                store, office.clock, AtOnce(), office.clerk, office.desk,
+                state=lambda _: engine.state(history=False, calm=False), filed=lambda _: None,
+            )  # fmt: skip
+            for step in range(number):
+                changes = engine.feed(Batch("d", step + 1.0, POINTS, tuple(luck.choice((5.0, 20.0)) for _ in POINTS)))
+                filing.tell([Statement(change=one) for one in changes])
+                await filing.file()
+                os.write(1, b"%d\n" % step)
+
+    asyncio.run(steps())
+
+
+class AtOnce(Executor):
+    """For a program of one thread, which is what can be recorded."""
+
+    def submit(self, function, /, *args, **kwargs):
+        future = Future()
+        future.set_result(function(*args, **kwargs))
+        return future
+
+
+POINTS = ("a", "b", "c")
+NONE = Limits(moments_per_day=100_000, moments_per_rule_and_hour=10_000)
+
+
+def machines() -> Engine:
+    """One rule about three points."""
+    points = [PointInfo(f"d/{name}", "d", name, "°C", name, "d") for name in POINTS]
+    return Engine({"warm": rule("threshold", "d/*", above=Quantity(10.0, "°C"), folds=0)}, points, convert, 0.0)
 
 
 def outboxes(seed: int, number: int) -> list[tuple[list[int], int]]:
@@ -133,9 +184,29 @@ def broken(files: Files, done: int, states: list[tuple[list[int], int]]) -> str:
             return "" if verdict == "ok" else str(verdict)
 
 
-def recorded(folder: Path, seed: int, number: int, synchronous: str) -> list[Event]:
+def contradiction(files: Files) -> str:
+    """What the hub would say twice or forget with this disk; "" if nothing."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.exists() else None) as folder:
+        path = Path(folder) / "canary.db"
+        for name, data in files.items():
+            path.with_name(name).write_bytes(data)
+        with Store.open(path, generation=lambda: "ANOTHER") as store:
+            if store.set_aside:
+                return store.set_aside
+            desk = Office(store).desk
+            wires = store.execute("SELECT wire FROM moment ORDER BY seq").fetchall()
+            told = {moment.data.case: moment for (wire,) in wires for moment in [from_wire(wire)]}
+            is_open = {moment.subject: case for case, moment in told.items() if moment.data.phase is not Phase.CLOSED}
+            saved, engine = SavedState(store).load(), machines()
+            if saved:
+                engine.restore(saved.engine)
+            known = {one.point.id: desk.moment(change(episode=one.episode)).data.case for one in engine.open_episodes()}
+            return "" if known == is_open else f"told {is_open}, known {known}"
+
+
+def recorded(folder: Path, seed: int, number: int, synchronous: str, work: str = "work") -> list[Event]:
     (folder / "disk").mkdir()
-    argv = [sys.executable, "-c", WORKLOAD, str(folder / "disk" / "canary.db"), str(seed), str(number), synchronous]
+    argv = [sys.executable, "-c", WORKLOAD, work, str(folder / "disk" / "canary.db"), str(seed), str(number), synchronous]
     return record(argv, folder / "disk", folder / "trace")
 
 
@@ -147,6 +218,17 @@ def test_what_put_had_returned_is_there_after_a_power_cut_at_any_point(tmp_path)
         tried += 1
         assert broken(files, done, states) == "", f"disk {tried}, {done} operations had returned"
     assert tried > 500
+
+
+def test_what_was_told_and_what_is_known_agree_after_a_power_cut_at_any_point(tmp_path):
+    """So nothing opens twice, nothing open is forgotten, and what is open has the case number under which it was told."""
+    events = recorded(tmp_path, seed=3, number=60, synchronous="FULL", work="tell")
+    tried = 0
+    for done, files in images(events, seed=3, torn=1):
+        if done >= 0:
+            tried += 1
+            assert contradiction(files) == "", f"disk {tried}, {done} steps had been told"
+    assert tried > 150
 
 
 @pytest.mark.parametrize("synchronous", ["NORMAL", "OFF"])
