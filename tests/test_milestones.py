@@ -132,6 +132,21 @@ def test_a_season_begins_when_a_fault_has_ended(build: Build) -> None:
     assert news(hub)[1:] == [("season", "Freezer has worked for a season without a fault, since its last one.")]
 
 
+def test_a_device_that_was_replaced_begins_a_season_of_its_own(build: Build) -> None:
+    """What the one before it did is not to its credit, nor to its blame."""
+    hub = build()
+    fault(hub)
+    live(hub, 50)
+    hub.do(["visit", "start", "Jan", "on", "freezer"])
+    hub.do(["visit", "replaced", "freezer"])
+    hub.do(["visit", "end"])
+    live(hub, SEASON - 10)
+    assert not [says for rule, says in news(hub) if rule == "season" and "Freezer" in says]
+    live(hub, 12)
+    freezer = [says for rule, says in news(hub) if rule == "season" and "Freezer" in says]
+    assert freezer == ["Freezer has worked for a season without a fault, from its first day with this hub."]
+
+
 def test_days_on_which_a_device_is_not_heard_do_not_count(build: Build) -> None:
     """Silence is no proof of health."""
     hub = build()

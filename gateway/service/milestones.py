@@ -118,13 +118,19 @@ class Milestones:
         """See `Part.take`."""
         yield statement
         change = statement.change
-        if change.kind == "visit":
-            ended = statement.adds.get("visit")
-            for name in ended.devices if isinstance(ended, Ended) else ():
-                self._changed(name, "visit", change.at)
+        ended = statement.adds.get("visit")
+        if isinstance(ended, Ended):
+            self._visited(ended)
         record = self._known.devices.get(change.point.device)
         if record and change.kind == "problem" and change.phase is Phase.OPENED and not change.caused_by:
             self._opened(f"{change.rule_id} {change.point.id}", record, change.at)
+
+    def _visited(self, ended: Ended) -> None:
+        for name in ended.devices:
+            self._changed(name, "visit", ended.at)
+        for one in ended.visit.replaced:
+            if record := self._known.devices.get(one.device):  # its season begins with its first day
+                record.days, record.had_fault, record.is_told = 0, False, False
 
     def _opened(self, key: str, record: Record, at: float) -> None:
         record.days, record.is_told = 0, False
