@@ -392,7 +392,8 @@ class Hub:
 
     def account(self, _question: Mapping[str, Any]) -> Iterator[str]:
         """See gateway/views.py."""
-        return views.account(self.config.hub.id, self.engine, self.pollers, self._facts().clock, self._clock.now())
+        known = {case.key: case.acknowledged for case in self.service.book if case.acknowledged}
+        return views.account(self.config.hub.id, self.engine, self.pollers, self._facts().clock, self._clock.now(), known)
 
     def history(self, _question: Mapping[str, Any]) -> Iterator[str]:
         """See gateway/views.py."""
@@ -400,14 +401,19 @@ class Hub:
 
     # ------------------------------------------------------------ another config
 
-    async def reload(self, config: Config) -> None:
-        """Put a new config to work; only what it changes is restarted. Once begun it comes to its end, whoever is cancelled."""
-        await asyncio.shield(self._tree.create_task(self._reload(config), name="reloading"))
+    async def reload(self, config: Config, instead_of: Config | None = None) -> bool:
+        """Put a new config to work; only what it changes is restarted. Once begun it comes to its end, whoever is cancelled.
 
-    async def _reload(self, config: Config) -> None:
+        instead_of: only if this one is in force when it is its turn; returns whether it was.
+        """
+        return await asyncio.shield(self._tree.create_task(self._reload(config, instead_of), name="reloading"))
+
+    async def _reload(self, config: Config, instead_of: Config | None) -> bool:
         async with self._swapping:
-            if not self._is_over:
-                await self._swap(config)
+            if self._is_over or (instead_of is not None and instead_of is not self.config):
+                return False
+            await self._swap(config)
+            return True
 
     async def _swap(self, config: Config) -> None:
         if (config.hub.id, config.hub.state) != (self.config.hub.id, self.config.hub.state):

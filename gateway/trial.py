@@ -38,6 +38,7 @@ log = structlog.get_logger("config")
 LOOK = 1.0  # s between two looks at how the hub is doing
 MOST_MISTAKES = 20  # that an answer tells
 NAMED = 5  # devices that it names
+MEANWHILE = "another config was put in force on this machine meanwhile"
 
 
 class TryConfig(Command, frozen=True, kw_only=True):
@@ -46,7 +47,7 @@ class TryConfig(Command, frozen=True, kw_only=True):
     url: Annotated[
         str,
         Meta(
-            max_length=500,
+            max_length=2000,
             description="Where it is; it begins as `config_from` in [downlink] says.",
             examples=["https://configs.example.com/fleet/hub-0042.toml"],
         ),
@@ -62,8 +63,8 @@ class Hub(Protocol):
     def config(self) -> Config:
         """The one in force."""
 
-    async def reload(self, config: Config) -> None:
-        """Put another one to work."""
+    async def reload(self, config: Config, instead_of: Config) -> bool:
+        """Put another one to work, if that one is in force; returns whether it was."""
 
     def devices(self) -> Mapping[str, str]:
         """How the hub gets on with each device."""
@@ -115,11 +116,12 @@ class Trial:
         raw = await self._fetch(command)
         replaces = await asyncio.to_thread(fetched.digest, self._path)
         config = await asyncio.to_thread(self._read, raw, before)
-        if self._hub.config is not before:
-            raise CommandError("busy", "the config was changed while this one was fetched")
-        await self._work_with(config, command.keep_after)
-        if why := await asyncio.to_thread(self._keep, raw, command.url, replaces):
-            await self._hub.reload(before)
+        why = await self._work_with(config, before, command.keep_after) or await asyncio.to_thread(
+            self._keep, raw, command.url, replaces
+        )
+        if why:
+            log.warning("the fetched config is taken back", digest=config.digest, reason=why)
+            await self._hub.reload(before, instead_of=config)
             raise CommandError("rolled-back", why)
         log.info("the fetched config is kept", digest=config.digest)
         return _kept(config)
@@ -173,29 +175,25 @@ class Trial:
 
     # ------------------------------------------------------------ on trial
 
-    async def _work_with(self, config: Config, seconds: float) -> None:
-        """Work with it for a time. Raises CommandError when it does not do; then what was in force is so again."""
-        before, silent, online = self._hub.config, self._silent(), self._hub.is_online()
+    async def _work_with(self, config: Config, before: Config, seconds: float) -> str:
+        """Work with it for a time; returns why it does not do, or ""."""
+        silent, online, hung = self._silent(), self._hub.is_online(), set(self._hub.hung())
         log.info("a fetched config is tried", digest=config.digest, for_s=seconds)
-        await self._hub.reload(config)
-        why = ""
+        if not await self._hub.reload(config, instead_of=before):
+            return MEANWHILE
         for _ in range(max(1, round(seconds / LOOK))):
             await asyncio.sleep(LOOK)
             if self._hub.config is not config:
-                raise CommandError("rolled-back", "another config was put in force on this machine meanwhile")
-            if hung := self._hub.hung():
-                why = f"tasks hang with it: {', '.join(hung)}"
-                break
+                return MEANWHILE
+            if new := set(self._hub.hung()) - hung:
+                return f"tasks hang with it: {', '.join(sorted(new))}"
         if online and not self._hub.is_online():
-            why = why or "the broker is not reached with it"
+            return "the broker is not reached with it"
         if len(now := self._silent()) > len(silent):
             names = sorted(now - silent)
             others = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            why = why or f"more devices are silent with it: {', '.join(names[:NAMED])}{others}"
-        if why:
-            log.warning("the fetched config is taken back", digest=config.digest, reason=why)
-            await self._hub.reload(before)
-            raise CommandError("rolled-back", why)
+            return f"more devices are silent with it: {', '.join(names[:NAMED])}{others}"
+        return ""
 
     def _silent(self) -> set[str]:
         return {device for device, state in self._hub.devices().items() if not state or state in AWAY}

@@ -8,8 +8,13 @@ from gateway.diagnosis.words import duration
 from gateway.polling import Poller
 
 
-def account(hub_id: str, engine: Engine, pollers: Mapping[str, Poller], clock_state: str, now: float) -> Iterator[str]:
-    """What the hub knows: how it gets on with its buses and devices, what is open, foreseen and learnt."""
+def account(
+    hub_id: str, engine: Engine, pollers: Mapping[str, Poller], clock_state: str, now: float, acknowledged: Mapping[str, str]
+) -> Iterator[str]:
+    """What the hub knows: how it gets on with its buses and devices, what is open, foreseen, learnt and muted.
+
+    acknowledged: who knows of a case, by the key of its episode.
+    """
     yield f"{hub_id}: {engine.readings:,} readings, clock {clock_state}"
     for name, poller in pollers.items():
         late = f", half of all polls begin within {poller.lateness.quantile(0.5) * 1000:.1f} ms" if poller.bus.polled else ""
@@ -19,7 +24,10 @@ def account(hub_id: str, engine: Engine, pollers: Mapping[str, Poller], clock_st
     for episode in engine.open_episodes():
         held = f" (nothing known: {episode.held})" if episode.held else ""
         since = duration(now - episode.since)
-        yield f"open  {episode.severity:<8} {episode.rule_id} on {episode.point.label}, for {since}{held}"
+        known = f"; known to {acknowledged[episode.episode]}" if episode.episode in acknowledged else ""
+        yield f"open  {episode.severity:<8} {episode.rule_id} on {episode.point.label}, for {since}{held}{known}"
+    for what, until in engine.muted():
+        yield f"muted {what}, for {duration(until - now)} more"
     for standing in engine.forecasts(now):
         seen = f"crosses in about {duration(standing.forecast.in_s)}" if standing.forecast else "no crossing in sight"
         score = standing.score

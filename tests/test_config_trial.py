@@ -20,6 +20,7 @@ from gateway.config.downlink import Downlink, is_fetchable
 from gateway.fetch import FetchError, fetch
 from gateway.store import Store
 from gateway.trial import Trial, TryConfig
+from gateway.watchdog import Notifier
 
 from peers.authority import Authority
 from peers.mosquitto import free_port
@@ -182,6 +183,24 @@ async def test_who_changes_the_config_on_the_spot_during_a_trial_wins(fleet):
         assert (error["name"], "was changed meanwhile" in error["text"]) == ("rolled-back", True)
         assert await fleet.digest() == local
     assert not (fleet.state / fetched.FILE).exists()
+
+
+async def test_a_config_is_put_in_place_of_another_only_while_that_one_is_in_force(tmp_path):
+    """Or a trial that waits for its turn behind a reload would undo it."""
+    path = local(tmp_path)
+    first, second, third = load(path), load(path), load(path)
+    stop = asyncio.Event()
+    with Store.open(tmp_path / "canary.db") as store:
+        hub = Hub(first, SystemClock(), store)
+        running = asyncio.create_task(hub.run(stop, Notifier()))
+        await asyncio.sleep(0)
+        by_hand, by_trial = await asyncio.gather(hub.reload(second), hub.reload(third, instead_of=first))
+        assert (by_hand, by_trial) == (True, False)
+        assert hub.config is second
+        assert await hub.reload(third, instead_of=second)
+        stop.set()
+        await running
+        assert hub.config is third
 
 
 # ---------------------------------------------------------------- refused
@@ -352,6 +371,8 @@ async def test_a_server_has_to_be_who_it_says_it_is(tmp_path):
     [
         ("https://a.example/x.toml", True),
         ("http://127.0.0.1:8000/x", True),
+        ("https://a.example/x.toml?sig=a%2Fb+c==&e=1", True),
+        ("https://a.example/x.toml?a#b", False),
         ("http://a.example/x.toml", False),
         ("ftp://a.example/x", False),
         ("https:///x", False),

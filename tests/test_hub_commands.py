@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from test_agent import Freezer
 
-from gateway.control import ControlError, perform
+from gateway.control import ControlError, ask, perform
 from gateway.moments import from_wire
 
 from peers.asker import Asker
@@ -115,6 +115,9 @@ async def test_a_case_can_be_seen_more_closely_and_acknowledged_and_that_survive
         (case,) = (await setting.told("state"))["cases"]
         assert (case["case"], case["point"], case["severity"]) == (number, "freezer/temp", "warning")
         assert case["acknowledged"] == "An: calls at noon"
+        assert any(
+            "known to An: calls at noon" in line for line in await asyncio.to_thread(lambda: list(ask(setting.state, do="status")))
+        )
 
 
 async def test_a_rule_is_muted_until_a_time_also_through_sigkill_and_unmuted_before_it(setting):
@@ -133,6 +136,7 @@ async def test_a_rule_is_muted_until_a_time_also_through_sigkill_and_unmuted_bef
         assert mute["what"] == "warm"
         assert abs(datetime.fromisoformat(mute["until"]) - until) < timedelta(seconds=5)
         assert state["withheld"][0]["why"] == "muted"
+        assert any("muted warm, for 2 h" in line for line in await asyncio.to_thread(lambda: list(ask(setting.state, do="status"))))
         assert setting.cloud.moments.empty()
         await setting.told("unmute", what="warm")
         assert await setting.case()

@@ -49,15 +49,18 @@ class Downlink(Keys, frozen=True, kw_only=True):
 
 
 STRANGE = set("\\#?@<>\"'{}|^`% ")
-"""Characters that are in no plain address, and by which one could be made to look like another."""
+"""Characters that are in no plain address, and by which one could be made to look like another; after the "?" most do no harm."""
 
 
 def is_fetchable(url: str) -> bool:
     """Whether this is a plain address of a file: encrypted, but for one on this very machine."""
-    if not url.isascii() or not url.isprintable() or set(url) & STRANGE or "/../" in f"{url}/" or "/./" in f"{url}/":
+    place, _, query = url.partition("?")
+    if not url.isascii() or not url.isprintable() or set(place) & STRANGE or set(query) & set("\\#<>\"' "):
+        return False
+    if "/../" in f"{place}/" or "/./" in f"{place}/":
         return False
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(place)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         return False
