@@ -60,6 +60,15 @@ KNOWS = {
         "gateway.answers", "gateway.clock", "gateway.commands", "gateway.config.downlink", "gateway.link", "gateway.question",
         "gateway.store",
     },
+    "gateway.fetch": set(),
+    "gateway.fetched": {"gateway.config"},
+    "gateway.trial": {
+        "drivers.contract", "gateway.commands", "gateway.config", "gateway.diagnosis.contract", "gateway.fetch", "gateway.fetched",
+    },
+    "gateway.hub_commands": {
+        "drivers.contract", "gateway.clock", "gateway.commands", "gateway.config", "gateway.diagnosis.engine", "gateway.outbox",
+        "gateway.service",
+    },
     "gateway.outbox": {"gateway.clock", "gateway.moments", "gateway.store"},
     "gateway.backoff": {"gateway.dial"},
     "gateway.link": {"gateway.backoff", "gateway.clock", "gateway.config.model", "gateway.dial", "gateway.reason_codes"},
