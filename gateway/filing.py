@@ -22,6 +22,7 @@ from gateway.clerk import Clerk
 from gateway.clock import Clock
 from gateway.moments import Moment
 from gateway.saved_state import SavedState, Stamp
+from gateway.scratch import Scratch, runtime_folder
 from gateway.service.attempt import Order
 from gateway.service.contract import Statement
 from gateway.service.desk import Desk
@@ -58,7 +59,7 @@ class Filing:
         carry_out: Callable[[Sequence[Order]], None] = lambda _: None,
     ) -> None:
         self.desk = desk
-        self.saved = SavedState(store)
+        self.saved = SavedState(store, Scratch(runtime_folder()))
         self.dropped = 0
         self._store = store
         self._clock = clock

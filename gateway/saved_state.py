@@ -4,9 +4,10 @@ Promises
 - What was true at the last save comes back: nothing open is forgotten, nothing is opened twice. The hub saves whenever it tells
   something, in the same transaction as the moment, and at least once a minute.
 - Only rows that have changed are written. What is merely learnt changes with every reading, and a card bears only so much writing:
-  it is saved together with what is told of it, and else in turns, as much as `BUDGET` allows every `LEARNT` seconds. A kill or a
-  power cut costs up to one turn of it (ten minutes for 30 points, three hours for 600, of weeks that it was learnt in). A rule that
-  is calm and learns nothing begins anew; at the end everything is saved.
+  it is saved together with what is told of it, each minute where it is `LITTLE`, and else in turns, as much as `BUDGET` allows
+  every `LEARNT` seconds. What waits for its turn is kept in memory (`scratch.py`): a kill costs a minute of it at most, a power cut
+  up to one turn (ten minutes for 30 points, three hours for 600, of weeks that it was learnt in). A rule that is calm and learns
+  nothing begins anew; at the end everything is saved.
 - Data of an earlier release is brought into the form of this one (`migrations.py`). Data that cannot be read (of a later release,
   or not as it was written, which a checksum tells) costs what had been learnt, and if need be what is open, but not the start.
 
@@ -18,13 +19,14 @@ import hashlib
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Self
 
 import msgspec
 
 from gateway.clock import Clock
 from gateway.migrations import migrated
+from gateway.scratch import Scratch
 from gateway.store import Store
 
 FORMAT = 2  # of the rows; of the first one, in which what is learnt stood in the rows that tell of it, all is read
@@ -33,7 +35,11 @@ MEMORY = "learnt "  # and of a row of what that has learnt
 SERVICE = "service "  # and of a row of one part of the service
 RECENT = 120.0  # s: two saves
 LEARNT = 600.0  # s between two saves of what is merely learnt: a commit a minute would be 11 MB a day
+LITTLE = 1024  # bytes of it, packed, that are saved each minute
 BUDGET = 12_288  # bytes of it each time, packed: some 8 MB a day on the disk, for 4 KiB go there for each page of 1
+
+
+NO_SCRATCH = Scratch(None)
 
 
 class Saved(NamedTuple):
@@ -67,8 +73,9 @@ class Stamp(NamedTuple):
 class SavedState:
     """The engine's plain data in the hub's store, a row for each part that changes by itself."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, scratch: Scratch = NO_SCRATCH) -> None:
         self._store = store
+        self._scratch = scratch
         self._written: dict[str, bytes] = {}  # digest of each row as it is on the disk
         self._turn = ""  # the last row of what is learnt that was saved in its turn
         self._learnt_at = -LEARNT
@@ -86,11 +93,18 @@ class SavedState:
         gone = [part for part in self._written if part not in digests]
         learnt = [] if all_of_it else [part for part in changed if part.startswith(MEMORY) and self._may_wait(part, digests)]
         packed = {part: zlib.compress(rows[part], 1) for part in set(changed).difference(learnt)}
-        if stamp.at - self._learnt_at >= LEARNT:
+        if few := _little(learnt, rows):
+            packed |= few
+        elif stamp.at - self._learnt_at >= LEARNT:
             self._learnt_at = stamp.at
             packed |= self._in_turn(sorted(learnt), rows)
-        if not packed and not gone:
-            return 0
+        if packed or gone:
+            self._write(packed, gone, digests, stamp)
+        waits = {part: rows[part] for part in learnt if part not in packed}
+        self._scratch.write(self._store.generation, stamp.timeline, stamp.at, waits)
+        return len(packed) + len(gone)
+
+    def _write(self, packed: Mapping[str, bytes], gone: list[str], digests: Mapping[str, bytes], stamp: Stamp) -> None:
         head = msgspec.json.encode({"format": FORMAT, **stamp._asdict(), "turn": self._turn})
         with self._store.transaction():
             self._store.execute_many("INSERT OR REPLACE INTO saved VALUES (?, ?)", [("head", head), *sorted(packed.items())])
@@ -98,7 +112,6 @@ class SavedState:
         self._written |= {part: digests[part] for part in packed}
         for part in gone:
             del self._written[part]
-        return len(packed) + len(gone)
 
     def _may_wait(self, part: str, digests: Mapping[str, bytes]) -> bool:
         """Whether something of the kind is on the disk, and nothing is told of it now."""
@@ -129,9 +142,12 @@ class SavedState:
             if head["format"] not in range(1, FORMAT + 1):
                 raise ValueError(f"it is of format {head['format']}, this program reads 1 to {FORMAT}")
             rows = dict(_unpacked(rows, head["format"]))
-            values = {part: msgspec.json.decode(value) for part, value in rows.items()}
             wall = datetime.fromisoformat(head["wall"]) if head["wall"] else None
             stamp = Stamp(head["timeline"], float(head["at"]), wall)
+            newer = self._scratch.read(self._store.generation, stamp.timeline, stamp.at)
+            if newer:
+                stamp = Stamp(stamp.timeline, newer.at, wall and wall + timedelta(seconds=newer.at - stamp.at))
+            values = {part: msgspec.json.decode(value) for part, value in (rows | (newer.rows if newer else {})).items()}
             engine = migrated(_whole(values, stamp.at))
         except (msgspec.DecodeError, zlib.error, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"it is damaged ({error})") from error
@@ -144,6 +160,18 @@ class SavedState:
     def distrust(self) -> None:
         """A transaction around a save has failed: write everything the next time."""
         self._written = dict.fromkeys(self._written, b"")
+
+
+def _little(learnt: list[str], rows: Mapping[str, bytes]) -> dict[str, bytes]:
+    """All that is learnt, packed; nothing if it is more than a little."""
+    packed: dict[str, bytes] = {}
+    size = 0
+    for part in learnt:
+        packed[part] = zlib.compress(rows[part], 1)
+        size += len(packed[part])
+        if size > LITTLE:
+            return {}
+    return packed
 
 
 def without_memory(engine: Mapping[str, Any]) -> dict[str, Any]:

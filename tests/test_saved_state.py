@@ -27,6 +27,7 @@ from gateway.diagnosis.contract import Phase, PointInfo, Quantity
 from gateway.diagnosis.engine import VERSION, Engine
 from gateway.migrations import STEPS
 from gateway.saved_state import BUDGET, FORMAT, WATCH, SavedState, Stamp
+from gateway.scratch import Scratch
 from gateway.service.case import Cases
 from gateway.store import PAGE, Store
 
@@ -157,6 +158,62 @@ def test_what_is_learnt_is_saved_at_once_when_it_is_new_and_then_in_turns_so_tha
     assert 10 < written[9] < 2 * BUDGET / 600
     assert sum(written) < 140  # the restart does not begin anew with those that have had their turn
     assert not saved.save(plain(learnt(1)), stamp(at + 6000.0))
+
+
+def test_a_little_that_is_learnt_is_saved_each_minute(store):
+    saved = SavedState(store)
+    for minute in range(5):
+        saved.save(plain(learnt(minute, number=1)), stamp(60.0 * minute))
+        assert entries(store) == learnt(minute, number=1)
+
+
+def after_a_kill(store, folder, kept_at=120.0):
+    """What is known of a hundred points that had been saved to the disk at 0 s, and a minute and two later to the scratch file."""
+    saved = SavedState(store, Scratch(folder))
+    saved.save(plain(learnt(0)), stamp(0.0, WALL))
+    for at in (60.0, kept_at):
+        saved.save(plain(learnt(at)), stamp(at, WALL + timedelta(seconds=at)))
+    return SavedState(store, Scratch(folder)).load()
+
+
+def test_what_waits_for_its_turn_survives_a_kill_in_memory(store, tmp_path):
+    after = after_a_kill(store, tmp_path)
+    assert after.engine["rules"]["learns"]["points"] == learnt(120.0)
+    assert after.stamp == stamp(120.0, WALL + timedelta(seconds=120))
+    assert entries(store) == learnt(0), "a power cut empties the scratch file"
+
+
+def test_what_came_back_from_memory_is_still_saved_in_its_turn(store, tmp_path):
+    after_a_kill(store, tmp_path)
+    saved = SavedState(store, Scratch(tmp_path))
+    saved.load()
+    saved.save(plain(learnt(120.0)), stamp(180.0), all_of_it=True)
+    assert entries(store) == learnt(120.0)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda store, file: file.write_bytes(file.read_bytes()[:-1]),
+        lambda store, file: file.write_bytes(b""),
+        lambda store, file: store.execute(
+            "UPDATE saved SET value = replace(value, '\"at\":0.0', '\"at\":9e9') WHERE part = 'head'"
+        ),
+        lambda store, file: store.execute("UPDATE saved SET value = replace(value, 'boot-1', 'boot-2') WHERE part = 'head'"),
+        lambda store, file: setattr(store, "generation", "OTHER1"),
+    ],
+    ids=["torn", "empty", "older than the disk", "of another boot", "of another store"],
+)
+def test_a_scratch_file_that_does_not_fit_is_not_read(store, tmp_path, spoil):
+    after_a_kill(store, tmp_path)
+    spoil(store, tmp_path / "learnt")
+    after = SavedState(store, Scratch(tmp_path)).load()
+    assert after.engine["rules"]["learns"]["points"] == learnt(0)
+
+
+def test_a_scratch_file_that_cannot_be_written_costs_nothing_else(store, tmp_path):
+    after = after_a_kill(store, tmp_path / "nowhere")
+    assert after.engine["rules"]["learns"]["points"] == learnt(0)
 
 
 def test_what_is_told_does_not_wait_and_takes_along_what_it_rests_upon_and_the_end_waits_for_nothing(store):
