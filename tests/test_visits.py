@@ -16,6 +16,7 @@ from gateway.commands import CommandError
 from gateway.diagnosis.contract import Phase, PointInfo
 from gateway.moments import MAX_BYTES, from_wire, to_wire
 from gateway.service.contract import Statement
+from gateway.service.visits import Start
 from gateway.store import Store
 
 from moments_of import change
@@ -304,6 +305,16 @@ def test_the_hub_keeps_its_hands_off_what_somebody_is_at_work_on(tmp_path, where
         hub.do(["visit", "end"])
         assert not list(hub.service.remedies.obstacles("restart", case, hub.now()))
         assert not case.visit
+
+
+def test_what_was_about_to_be_done_is_left_when_somebody_comes(tmp_path):
+    with made(tmp_path, CONFIG + REMEDY) as hub:
+        say(hub, "freezer-1", WARM)
+        (case,) = hub.service.book
+        hub.service.remedies.begin("restart", case, hub.now())
+        (order,) = hub.service.remedies.orders(hub.now())
+        hub.service.visits.start(Start(by="Jan", on=("relay",)), hub.now())
+        assert not hub.service.remedies.hand_out(order)
 
 
 # ---------------------------------------------------------------- its end
