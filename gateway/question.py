@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.commands import Command, CommandError, Commands, Effect, Mistake, Request, read_fields
-from gateway.config.problems import quoted
+from gateway.config.problems import described, quoted
 
 MAX_BYTES = 16 * 1024  # of a command
 LONGEST_TOPIC = 256  # characters of a response topic
@@ -27,6 +27,7 @@ LONGEST_CORRELATION = 256  # bytes
 AHEAD = timedelta(minutes=1)  # by which the clock of whoever asks may be ahead
 
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+SAFE = 'up to 64 letters, digits, ".", "_" or "-"'
 OWN = frozenset({"do", "state", "moments"})
 """Topics below `canary/{hub}/` on which no answer is sent: what stands there means something else."""
 
@@ -119,33 +120,50 @@ def read(
     hub: this hub's id. beyond: how a response topic may begin, beside `canary/{hub}/`.
     """
     do = topic.removeprefix(f"canary/{hub}/do/")
-    told = _told(reply_to, hub, beyond)
-    place = Place(reply_to, correlation) if told is None and len(correlation) <= LONGEST_CORRELATION and reply_to else None
+    misplaced = _misplaced(reply_to, correlation, hub, beyond)
+    place = Place(reply_to, correlation) if reply_to and misplaced is None else None
     try:
         fields = msgspec.json.decode(payload)
         digest = _digest(do, fields)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Refusal(CommandError("unreadable", f"it cannot be read as JSON: {error}"), place, "", do) from error
-    if not isinstance(fields, dict):
-        raise Refusal(CommandError("unreadable", "it is no JSON object"), place, "", do)
-    id_ = fields.get("id")
-    if not isinstance(id_, str) or not ID.fullmatch(id_):
-        expected = 'up to 64 letters, digits, ".", "_" or "-"'
-        found = "is missing" if id_ is None else "does not do"
-        raise Refusal(
-            CommandError("missing-field" if id_ is None else "wrong-value", found, field="id", expected=expected), place, "", do
-        )
-    place = place or Place(f"canary/{hub}/done/{id_}", correlation if len(correlation) <= LONGEST_CORRELATION else b"")
-    trouble = told
+    if nameless := _nameless(fields):
+        raise Refusal(nameless, place, "", do)
+    place = place or Place(f"canary/{hub}/done/{fields['id']}", b"" if misplaced else correlation)
+    if misplaced:
+        raise Refusal(misplaced, place, fields["id"], do)
     if len(payload) > MAX_BYTES:
-        trouble = CommandError("too-large", f"{len(payload)} bytes", expected=f"at most {MAX_BYTES}")
-    elif len(correlation) > LONGEST_CORRELATION:
-        trouble = CommandError(
-            "too-large", f"{len(correlation)} bytes of correlation data", expected=f"at most {LONGEST_CORRELATION}"
-        )
-    if trouble:
-        raise Refusal(trouble, place, id_, do)
+        too_large = CommandError("too-large", f"{len(payload)} bytes", expected=f"at most {MAX_BYTES}")
+        raise Refusal(too_large, place, fields["id"], do)
     return _opened(do, fields, digest, place, retained=retained)
+
+
+def _misplaced(reply_to: str, correlation: bytes, hub: str, beyond: Sequence[str]) -> CommandError | None:
+    """What is wrong with where an answer is to go."""
+    own = f"canary/{hub}/"
+    levels = reply_to.split("/")
+    is_taken = levels[0] == "canary" and len(levels) > 2 and levels[2] in OWN
+    is_topic = len(reply_to) <= LONGEST_TOPIC and reply_to.isprintable() and not set(reply_to) & set("+#")
+    if reply_to and not (is_topic and not is_taken and reply_to.startswith((own, *beyond))):
+        places = " or ".join(quoted(each) for each in (own, *beyond))
+        return CommandError(
+            "not-allowed", "an answer does not go there", field="response topic", expected=f"a topic below {places}"
+        )
+    if len(correlation) > LONGEST_CORRELATION:
+        expected = f"at most {LONGEST_CORRELATION} bytes"
+        return CommandError("too-large", f"{len(correlation)} bytes", field="correlation data", expected=expected)
+    return None
+
+
+def _nameless(fields: object) -> CommandError | None:
+    """What is wrong with something that no answer could name."""
+    if not isinstance(fields, dict):
+        return CommandError("unreadable", "it is no JSON object")
+    if "id" not in fields:
+        return CommandError("missing-field", "is missing", field="id", expected=SAFE)
+    if not isinstance(fields["id"], str) or not ID.fullmatch(fields["id"]):
+        return CommandError("wrong-value", f"found {described(fields['id'])}", field="id", expected=SAFE)
+    return None
 
 
 def _digest(do: str, fields: object) -> str:
@@ -172,15 +190,3 @@ def _opened(do: str, fields: dict[str, Any], digest: str, place: Place, *, retai
         expires=envelope.expires if envelope else None,
         mistakes=mistakes,
     )
-
-
-def _told(reply_to: str, hub: str, beyond: Sequence[str]) -> CommandError | None:
-    """What is wrong with a response topic."""
-    own = f"canary/{hub}/"
-    levels = reply_to.split("/")
-    is_taken = levels[0] == "canary" and len(levels) > 2 and levels[2] in OWN
-    is_topic = len(reply_to) <= LONGEST_TOPIC and reply_to.isprintable() and not set(reply_to) & set("+#")
-    if not reply_to or (is_topic and not is_taken and reply_to.startswith((own, *beyond))):
-        return None
-    places = " or ".join(quoted(each) for each in (own, *beyond))
-    return CommandError("not-allowed", "an answer does not go there", field="response topic", expected=f"a topic below {places}")
