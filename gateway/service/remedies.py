@@ -275,16 +275,8 @@ class Remedies:
         self._note(attempt, "worked", f"{shown_by}, {took} after it began")
         case.credit, case.told_well = attempt.credit, True
         because = f"{shown_by}, {took} after the hub began the remedy {attempt.remedy}"
-        return self._book.statement(
-            case,
-            Phase.OPENED,
-            now,
-            says=self._words.well(attempt),
-            because=because,
-            kind="recovery",
-            severity="info",
-            comparisons=(self._words.comparison(attempt),),
-        )
+        adds = {"kind": "recovery", "severity": "info", "comparisons": (self._words.comparison(attempt),)}
+        return self._book.statement(case, Phase.OPENED, now, says=self._words.well(attempt), because=because, **adds)
 
     def _in_vain(self, attempt: Attempt, remedy: Remedy, case: Case, now: float) -> Iterator[Statement]:
         """A try has come to nothing: after the last one the case is more severe, unless something else can be tried at once."""

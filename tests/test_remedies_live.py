@@ -1,0 +1,287 @@
+"""A remedy at a real hub, seen from the other side: a relay board on a serial line, a Modbus server, and a kill at every moment."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.cli import main
+from gateway.moments import from_wire
+from gateway.store import Store
+
+from peers.hub_process import HubProcess
+from peers.modbus_server import Slave, TcpWire, listening, stands_in, well_tcp
+from peers.relay_board import BOARD, RelayBoard
+from peers.serial_peer import until
+
+pytestmark = pytest.mark.slow
+
+KILLED = str(Path(__file__).parent / "peers" / "killed_hub.py")
+CONFIG = """
+[hub]
+id = "hub-1"
+state = "{state}"
+[bus.line]
+driver = "modbus-tcp"
+host = "127.0.0.1"
+port = {modbus}
+[device.freezer]
+bus = "line"
+unit = 1
+every = "100 ms"
+[device.freezer.points]
+temp = {{ input = 0, type = "int16", scale = 0.1, unit = "°C" }}
+setpoint = {{ holding = 0, type = "int16", scale = 0.1, unit = "°C", writable = true }}
+[rule.warm]
+kind = "threshold"
+on = "{watches}"
+above = "-15 °C"
+proof = "0 s"
+"""
+LINE = """
+[bus.serial]
+driver = "serial"
+port = "{port}"
+[device.board]
+bus = "serial"
+every = "100 ms"
+"""
+CYCLE = """
+[remedy.restart]
+for = "warm"
+on = "freezer"
+cycle = "board/router"
+off_for = "200 ms"
+when = "board/setpoint < 25 °C"
+proof = "freezer/temp < -16 °C"
+spacing = "1 s"
+tries = 3
+"""
+COLDER = """
+[remedy.colder]
+for = "warm"
+on = "freezer"
+write = "freezer/setpoint"
+value = -24.0
+after = "1 h"
+"""
+WARM, COLD = 0x10000 - 100, 0x10000 - 180
+ENV = {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+class Board(RelayBoard):
+    """The board; it counts how often it is read."""
+
+    reads = 0
+
+    async def is_read(self, times):
+        """Wait until it has been read so often: what was done to it is over then, and known to the hub."""
+        begun = self.reads
+        await until(lambda: self.reads > begun + times, 15.0)
+
+    def answer(self, line):
+        self.reads += line == "?"
+        return super().answer(line)
+
+
+@pytest.fixture
+async def board():
+    board = Board()
+    yield board
+    board.hang_up()
+
+
+@pytest.fixture
+async def freezer():
+    """The freezer's own side: its registers."""
+    slave = Slave(input={0: WARM}, holding={0: COLD})
+    async with listening(TcpWire({1: slave})) as wire:
+        slave.port = wire.port
+        yield slave
+
+
+def write(folder, port, *more, watches="freezer/temp"):
+    path = folder / "hub.toml"
+    path.write_text(CONFIG.format(state=folder / "state", modbus=port, watches=watches) + "".join(more), "utf-8")
+    return path
+
+
+@pytest.fixture
+def relay(tmp_path, freezer, board):
+    """The config of a hub that may cycle a relay of the board, for the freezer."""
+    device = BOARD.replace("[board", "[device.board").replace("[device.board]\n", "", 1)
+    device = device.replace("timeout = 0.5", 'timeout = "500 ms"').replace("command_pause = 0.03", 'command_pause = "30 ms"')
+    return write(tmp_path, freezer.port, LINE.format(port=board.path), device, CYCLE)
+
+
+def life(path, moment="never"):
+    """A hub of this config that ends itself at a moment."""
+    return HubProcess(path, program=(sys.executable, KILLED, moment), env=ENV)
+
+
+def told(folder):
+    """What the hub has told, in order."""
+    with Store.open(folder / "state" / "canary.db") as store:
+        rows = store.execute("SELECT wire FROM moment ORDER BY seq").fetchall()
+    return [from_wire(wire).data for (wire,) in rows]
+
+
+def steps(folder):
+    """Kind and phase of what was told, and the results of what was tried so far."""
+    return [(one.kind, one.phase.value, [tried.result for tried in one.tried]) for one in told(folder)]
+
+
+async def stopped(hub):
+    hub.signal()
+    assert await hub.end(15.0) == 0
+
+
+async def test_a_relay_is_cycled_once_and_what_comes_of_it_is_told(relay, board, freezer, tmp_path):
+    async with life(relay) as hub:
+        await until(lambda: board.history == ["R1=OFF", "R1=ON"], 15.0)
+        await board.is_read(2)
+        freezer.tables["input"][0] = COLD
+        await hub.until("phase=closed")
+        await stopped(hub)
+    assert board.history == ["R1=OFF", "R1=ON"]
+    assert steps(tmp_path) == [("problem", "opened", []), ("recovery", "opened", ["worked"]), ("problem", "closed", ["worked"])]
+    opened, recovery, closed = told(tmp_path)
+    assert {opened.case, recovery.case, closed.case} == {opened.case}
+    assert (recovery.comparisons[0].before, recovery.comparisons[0].after) == (-10.0, -18.0)
+    assert recovery.tried[0].says.startswith("Board/router was off for 0.2 s and reads on.")
+    assert closed.how == "by the remedy restart"
+
+
+@pytest.mark.parametrize(
+    ("moment", "left", "repeats"),
+    [("unstored", [], True), ("stored", [], False), ("off", ["R1=OFF"], False), ("on", ["R1=OFF", "R1=ON"], False)],
+)
+async def test_a_kill_in_the_middle_is_known_after_it_and_never_repeated_blindly(
+    relay, board, freezer, tmp_path, moment, left, repeats
+):
+    """What may be off is switched on first; another try waits until all that it asks for is given."""
+    async with life(relay, moment) as hub:
+        assert await hub.end(15.0) == -9
+    assert board.history == left
+    board.setpoint = 26.0  # it is no longer allowed
+    async with life(relay) as hub:
+        await hub.until("READY=1")
+        if repeats:  # a try of which nothing was stored has left nothing behind
+            assert board.history == []
+        else:
+            await until(lambda: board.history == [*left, "R1=ON"], 15.0)
+            await hub.until("phase=worsened")
+        await board.is_read(13)  # for longer than the spacing
+        assert "R1=OFF" not in board.history[len(left) :]
+        board.setpoint = 20.0
+        await until(lambda: board.history[-2:] == ["R1=OFF", "R1=ON"] and len(board.history) > len(left) + 1, 15.0)
+        await board.is_read(2)
+        freezer.tables["input"][0] = COLD
+        await hub.until("phase=closed")
+        await stopped(hub)
+    results = ["worked"] if repeats else ["interrupted", "worked"]
+    worsened = [] if repeats else [("problem", "worsened", ["interrupted"])]
+    assert steps(tmp_path) == [
+        ("problem", "opened", []), *worsened, ("recovery", "opened", results), ("problem", "closed", results),
+    ]  # fmt: skip
+    assert board.relays["R1"] == "ON"
+
+
+@pytest.mark.parametrize("moment", ["done", "proven", "told"])
+async def test_a_kill_after_it_repeats_nothing_and_tells_once_that_it_has_helped(relay, board, freezer, tmp_path, moment):
+    relay.write_text(relay.read_text("utf-8").replace('proof = "0 s"', 'proof = "1 s"'), "utf-8")
+    async with life(relay, moment) as hub:
+        await until(lambda: len(board.history) == 2, 15.0)
+        if moment != "done":
+            await board.is_read(2)
+            freezer.tables["input"][0] = COLD
+        assert await hub.end(15.0) == -9
+    freezer.tables["input"][0] = COLD
+    async with life(relay) as hub:
+        await hub.until("phase=closed")
+        await stopped(hub)
+    assert board.history == ["R1=OFF", "R1=ON"]
+    assert [step[:2] for step in steps(tmp_path)] == [("problem", "opened"), ("recovery", "opened"), ("problem", "closed")]
+    assert told(tmp_path)[-1].how == "by the remedy restart"
+
+
+async def test_an_orderly_end_in_the_middle_leaves_the_relay_on_and_is_on_the_record(relay, board, tmp_path):
+    relay.write_text(relay.read_text("utf-8").replace('off_for = "200 ms"', 'off_for = "1 h"'), "utf-8")
+    async with life(relay) as hub:
+        await until(lambda: board.history == ["R1=OFF"], 15.0)
+        await stopped(hub)
+    assert board.history == ["R1=OFF", "R1=ON"]
+    assert steps(tmp_path) == [("problem", "opened", []), ("problem", "worsened", ["interrupted"])]
+
+
+async def test_a_reload_in_the_middle_breaks_it_off_and_the_relay_is_on(relay, board, tmp_path):
+    text = relay.read_text("utf-8").replace('off_for = "200 ms"', 'off_for = "1 h"')
+    relay.write_text(text, "utf-8")
+    async with life(relay) as hub:
+        await until(lambda: board.history == ["R1=OFF"], 15.0)
+        relay.write_text(text.replace(CYCLE.replace("200 ms", "1 h"), ""), "utf-8")
+        hub.signal(1)
+        await hub.until("config reloaded")
+        await until(lambda: board.relays["R1"] == "ON", 15.0)
+        await stopped(hub)
+    assert "R1=OFF" not in board.history[1:]
+    assert steps(tmp_path)[1] == ("problem", "worsened", ["interrupted"])
+
+
+async def test_what_does_harm_is_broken_off_and_the_relay_is_on(relay, board, freezer, tmp_path):
+    text = relay.read_text("utf-8").replace('off_for = "200 ms"', 'off_for = "1 h"')
+    relay.write_text(text + 'harm = "freezer/temp > 0 °C"\n', "utf-8")
+    async with life(relay) as hub:
+        await until(lambda: board.history == ["R1=OFF"], 15.0)
+        freezer.tables["input"][0] = 50
+        await until(lambda: board.relays["R1"] == "ON", 15.0)
+        await hub.until("phase=worsened")
+        await stopped(hub)
+    assert steps(tmp_path) == [("problem", "opened", []), ("problem", "worsened", ["harmed"])]
+
+
+@pytest.fixture
+def remedy(capsys):
+    """`canary remedy` with some words: its exit code, and what it printed."""
+
+    async def ask(path, *words):
+        code = await asyncio.to_thread(main, ["remedy", *words, "--config", str(path)])
+        said, complained = capsys.readouterr()
+        return code, (said + complained).strip()
+
+    return ask
+
+
+async def test_canary_remedy_shows_rehearses_and_tries_one_on_a_real_register(tmp_path, remedy):
+    """Against pymodbus's own server, looked up in its own store."""
+    async with well_tcp(1, coil=[0], discrete=[0], input=[COLD], holding=[WARM]) as port:
+        path = write(tmp_path, port, COLDER, watches="freezer/setpoint")
+        says = "colder: writes -24 to freezer/setpoint, for warm on freezer"
+        assert await remedy(path, "colder", "--dry-run") == (
+            0, f"{says}\nNo hub is running here, so what stands against them is not known.",
+        )  # fmt: skip
+        assert await remedy(path, "colder") == (
+            1, f"no hub is running on {tmp_path / 'state'}; start it with: systemctl start canary",
+        )  # fmt: skip
+        async with life(path) as hub:
+            await hub.until("phase=opened")
+            opened = next(line for line in hub.log if "phase=opened" in line)
+            number = opened.partition("case=")[2].split()[0]
+            so_far = f"  tried 0 of at most 4 times in 24 hours\n  case {number}: tried 0 of at most 2 times"
+            free = f"{says}\n{so_far}\n    it may be tried now"
+            assert await remedy(path) == (0, free)
+            assert await remedy(path, "colder", "--dry-run") == (0, free)
+            assert await remedy(path, "coldr", "--dry-run") == (1, 'name: no remedy is called "coldr"; did you mean "colder"?')
+            assert (await remedy(path, "colder", "--case", "hub-1-0000"))[0] == 1
+            assert await stands_in(1, "holding", 0) == [WARM], "nothing was done so far"
+            assert (await remedy(path, "colder"))[0] == 0
+            await hub.until("phase=closed")
+            assert await stands_in(1, "holding", 0) == [0x10000 - 240]
+            code, said = await remedy(path, "colder")
+            assert (code, said) == (1, "case: no case is open that it is for")
+            await stopped(hub)
+    assert steps(tmp_path) == [("problem", "opened", []), ("recovery", "opened", ["worked"]), ("problem", "closed", ["worked"])]
+    path.write_text("[hub]\n", "utf-8")
+    assert (await remedy(path, "colder", "--dry-run"))[0] == 78
