@@ -78,7 +78,7 @@ def score(account: Account, labels: Sequence[Label]) -> Score:
     first: dict[Label, float] = {}
     repeats = false = 0
     for told in account.told:
-        if told.change.phase is not Phase.OPENED:
+        if told.change.phase is not Phase.OPENED or told.change.kind == "digest":  # which claims nothing
             continue
         label = next((label for label in labels if label.covers(told)), None)
         if label is None:

@@ -146,6 +146,7 @@ class _Run:
         first = next(batches, None)
         if first is None:
             return Account([], {}, 0, 0, Counter(), 0.0, 0.0, 0)
+        self._clock.at = first.at
         config = self._config
         zone = ZoneInfo(config.hub.time_zone)
         local = week_time(self._clock, zone)
