@@ -1,19 +1,21 @@
 """While a technician is at work on devices nothing is told of them and nothing is lost; what the visit did is told once."""
 
 import json
+import math
 from contextlib import suppress
 from datetime import UTC, date, datetime
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from stories_of import Hub
 
-from drivers.contract import Batch
-from gateway import config
+from drivers.contract import Batch, NoValue
+from gateway import config, moments
 from gateway.commands import CommandError
-from gateway.diagnosis.contract import Phase, PointInfo
+from gateway.diagnosis.contract import Fault, Forecast, Phase, PointInfo
 from gateway.moments import MAX_BYTES, from_wire, to_wire
 from gateway.service.contract import Statement
 from gateway.service.visits import Start
@@ -79,6 +81,7 @@ off_for = "10 s"
 """
 COLD, WARM, HOT = -18.0, -10.0, -5.0
 CORE = ("core",)
+DAY = 86400.0
 
 
 def read(path):
@@ -347,6 +350,22 @@ def test_times_are_shifted_to_the_timeline_of_a_machine_that_was_restarted(hub):
     opening, account = (moment.data for moment in hub.moments)
     assert (opening.since - account.since).total_seconds() == 60.0
     assert (account.visit.until - account.visit.from_).total_seconds() == 4 * 3600.0
+
+
+def test_all_that_is_held_outlives_a_restart(hub):
+    forecast = Forecast(-15.0, DAY, 0.5 * DAY, math.inf, 0.9)
+    held = change(kind="prediction", forecast=forecast, value=NoValue("sensor open"), fault=Fault("bus", "bus.plant", "why"))
+    hub.do(["visit", "start", "by", "Jan", "on", "freezer-1"])
+    owner = moments.Owner(id="installer", because="they do")
+    handed = {"handed_over": moments.HandedOver(from_="desk", to="installer", because="they do")}
+    assert not list(hub.service.visits.take(Statement(change=held, owner=owner, adds=handed)))
+    memory = msgspec.json.decode(msgspec.json.encode(hub.service.memory()))
+    hub._begin()
+    hub.service.recall(memory, 0.0, hub.now())
+    hub.do(["visit", "end"])
+    data = hub.moments[0].data
+    assert (data.forecast.latest_s, data.forecast.in_s, data.value, data.at_fault) == (None, DAY, None, "bus")
+    assert (data.owner.id, data.handed_over.to) == ("installer", "installer")
 
 
 def test_notes_findings_and_devices_are_in_its_account(hub):

@@ -3,6 +3,7 @@
 Its rule and its point are known by their names and found again; what was seen of the point is looked up when it is told.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from drivers.contract import NoValue, Value
 from gateway import moments
 from gateway.diagnosis.contract import Change, Fault, Forecast, Kind, Phase, RuleKeys, Severity
 from gateway.service.casebook import bare
-from gateway.service.contract import Facts, Statement, Try
+from gateway.service.contract import NEVER, Facts, Statement, Try
 
 FIELDS = {field.name: field.type for field in msgspec.structs.fields(moments.Account)}
 
@@ -33,7 +34,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     no_value: str
     says: str
     because: str
-    forecast: Forecast | None
+    forecast: tuple[float | None, ...] | None  # None for a time without end, which JSON has no word for
     confidence: float | None
     how: str
     openings: int
@@ -51,7 +52,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, at=self.at + shift, since=self.since + shift, tried=tried)
 
 
-SAME = set(Held.__struct_fields__) & set(Change.__struct_fields__) - {"point", "value"}
+SAME = set(Held.__struct_fields__) & set(Change.__struct_fields__) - {"point", "value", "forecast"}
 
 
 def hold(statement: Statement) -> Held:
@@ -63,6 +64,7 @@ def hold(statement: Statement) -> Held:
         point=change.point.id,
         value=None if isinstance(change.value, NoValue) else change.value,
         no_value=change.value.reason if isinstance(change.value, NoValue) else "",
+        forecast=change.forecast and tuple(time if math.isfinite(time) else None for time in change.forecast),
         owner=statement.owner,
         tried=statement.tried,
         adds={name: msgspec.to_builtins(value) for name, value in statement.adds.items()},
@@ -78,6 +80,7 @@ def release(held: Held, rules: Mapping[str, RuleKeys], facts: Facts) -> Statemen
         rule=rule,
         point=point,
         value=NoValue(held.no_value) if held.no_value else held.value,
+        forecast=Forecast(*(NEVER if time is None else time for time in held.forecast)) if held.forecast else None,
         evidence=facts.evidence(point, held.since, held.at),
     )
     adds = {name: msgspec.convert(value, FIELDS[name]) for name, value in held.adds.items()}
