@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from datetime import UTC, datetime
 from itertools import count
 
@@ -20,7 +21,8 @@ class Asker:
 
     def __init__(self, port: int, hub: str = "hub-1", *, modern: bool = True):
         version = aiomqtt.ProtocolVersion.V5 if modern else aiomqtt.ProtocolVersion.V311
-        self._client = aiomqtt.Client("127.0.0.1", port, protocol=version)
+        at_once = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]  # else each question waits 40 ms for the kernel
+        self._client = aiomqtt.Client("127.0.0.1", port, protocol=version, socket_options=at_once)
         self._hub = hub
         self.answers = asyncio.Queue()
         self.states = asyncio.Queue()
