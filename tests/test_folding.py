@@ -1,7 +1,9 @@
 """One story, told once: gaps, flapping, recurrence, age, and what nobody wanted to hear of for a while."""
 
 import json
+import math
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,8 +11,12 @@ from rules_of import Story, batch, every, point, rule
 
 from gateway.config.units import convert
 from gateway.diagnosis.causes import Surroundings
+from gateway.diagnosis.contract import Forecast
 from gateway.diagnosis.engine import Engine
 from gateway.diagnosis.mute import Window
+from gateway.diagnosis.telling import notice, noticed
+
+from moments_of import change
 
 DAY = 86400.0
 
@@ -220,3 +226,12 @@ def test_a_run_that_is_cut_by_a_restart_tells_the_same(steps, cut) -> None:
 def test_readings_that_change_nothing_tell_nothing() -> None:
     assert door(folds=4, gap=10.0, escalate=5.0).read(every(1, [0, 0.25, 0.5] * 10)).told == []
     assert batch(1, x=1).values == (1,)
+
+
+def test_a_forecast_that_may_never_come_true_waits_across_a_restart() -> None:
+    """A span has no latest end where nobody knows one; what is saved has no word for that."""
+    watch = door().engine._watches[0]
+    waiting = change(forecast=Forecast(-15.0, DAY, 0.5 * DAY, math.inf, 0.9), rule=watch.rule.keys, point=watch.about)
+    kept = noticed(msgspec.json.decode(msgspec.json.encode(notice(waiting))), watch, 0.0)
+    assert kept is not None
+    assert kept.forecast == waiting.forecast

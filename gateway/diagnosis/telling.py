@@ -232,7 +232,7 @@ def notice(change: Change | None) -> dict[str, Any] | None:
     if change is None:
         return None
     value = [change.value.reason] if isinstance(change.value, NoValue) else change.value
-    forecast = list(change.forecast) if change.forecast else None
+    forecast = [time if time < NEVER else None for time in change.forecast] if change.forecast else None  # JSON has no infinity
     names = ("episode", "kind", "severity", "at", "since", "says", "because", "how", "confidence")
     rest = {name: getattr(change, name) for name in names}
     return {**rest, "phase": change.phase.value, "value": value, "forecast": forecast}
@@ -246,7 +246,7 @@ def noticed(memory: Mapping[str, Any] | None, watch: Watch, shift: float) -> Cha
     told = {
         "phase": Phase(memory["phase"]),
         "value": NoValue(value[0]) if isinstance(value, list) else value,
-        "forecast": Forecast(*forecast) if forecast else None,
+        "forecast": Forecast(*(NEVER if time is None else time for time in forecast)) if forecast else None,
         "at": memory["at"] + shift,
         "since": memory["since"] + shift,
     }
