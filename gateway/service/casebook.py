@@ -45,6 +45,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
 class Case(msgspec.Struct, kw_only=True):
     """One case. Times in seconds of the hub's timeline.
 
+    told_at: when its newest moment was; none is told with an earlier time, though the diagnosis may have waited with it.
     key: the name of the episode that it began with; its number hangs on that. lead: the episode that it is told of and that moves
     its owner; rule_id, point, says are of that. episodes: those of the diagnosis that are open and belong to it, with their
     severities. points, rules: all that it has been about, and whose unhappiness it was. fault: what it is laid to; None for the
@@ -65,6 +66,7 @@ class Case(msgspec.Struct, kw_only=True):
     owner: moments.Owner
     since: float
     opened_at: float
+    told_at: float
     says: str
     lead: str
     stage: Stage = "open"
@@ -93,6 +95,7 @@ class Case(msgspec.Struct, kw_only=True):
             self,
             since=self.since + shift,
             opened_at=self.opened_at + shift,
+            told_at=self.told_at + shift,
             well_since=None if self.well_since is None else self.well_since + shift,
             end=self.end and replace(self.end, at=self.end.at + shift),
             handovers=[replace(one, at=one.at + shift) for one in self.handovers],
@@ -167,6 +170,7 @@ class Casebook:
         """A step of a case that the diagnosis knows nothing of. `more`: fields of `Change`, and of `moments.Account`."""
         point = self._facts.point(case.point) or bare(case.point)
         last = self._facts.last(case.point)
+        case.told_at = at = max(at, case.told_at)
         change = Change(
             episode=case.key,
             rule_id=case.rule_id,

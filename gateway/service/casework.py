@@ -96,6 +96,7 @@ class Casework:
             owner=owners.owner(self._config, change),
             since=change.since,
             opened_at=change.at,
+            told_at=change.at,
             says=change.says,
             lead=change.episode,
             episodes={change.episode: change.severity},
@@ -282,7 +283,7 @@ class Casework:
 
     def _enter(self, case: Case, heir: moments.Owner, at: float, by: str = "") -> moments.HandedOver:
         """One line of the history of a case."""
-        line = Handover(at=at, from_=case.owner.id, to=heir.id, because=heir.because, by=by)
+        line = Handover(at=max(at, case.told_at), from_=case.owner.id, to=heir.id, because=heir.because, by=by)
         case.handovers = [*case.handovers, line][-MOST_KEPT:]
         case.owner = heir
         return moments.HandedOver(from_=line.from_, to=line.to, because=line.because)
@@ -296,11 +297,13 @@ class Casework:
 
     def _told(self, case: Case, change: Change, adds: dict[str, Any] | None = None) -> Statement:
         """A change as a step of its case."""
+        case.told_at = max(change.at, case.told_at)
         told = replace(
             change,
             episode=case.key,
             kind=case.kind,
             severity=case.severity,
+            at=case.told_at,
             openings=case.openings,
             caused_by=case.caused_by,
             fault=case.fault,
