@@ -412,6 +412,16 @@ def test_not_in_a_case_that_a_visit_holds_or_that_another_case_explains_or_that_
     assert house.against("colder")[0] == "the case is over, which is being proven"
 
 
+def test_what_shows_while_somebody_is_at_work_is_not_its_merit(make):
+    house = make(COLDER).read(core=-10.0)
+    house.finish(before=-18.0)
+    house.service.book.at_work = frozenset({"freezer"})
+    house.wait(10)
+    assert house.tried() == [("remedy colder", "failed")]
+    assert len(house.moments) == 1, "who is there knows"
+    assert "somebody is at work on freezer" in house.against("colder")
+
+
 def test_a_try_that_nobody_could_write_down_is_not_made_later(make):
     """A full disk, for one: by the time it has space again nobody knows whether the remedy still is one."""
     house = make(COLDER)

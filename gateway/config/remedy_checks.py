@@ -19,6 +19,7 @@ from gateway.config.remedies import Remedy
 from gateway.config.tables import table
 from gateway.config.watched import Points
 from gateway.diagnosis.contract import HUB, RuleKeys
+from gateway.diagnosis.watch import is_meant
 
 
 def read_remedies(
@@ -74,7 +75,8 @@ class _Checks:
         """What the rules of these names watch, by device."""
         for rule in filter(None, map(self._rules.get, rules)):
             globs = [glob if "/" in glob else f"{glob}/*" for glob in rule.on] or ["*/*", f"{HUB}/*"]
-            yield from (point.device for glob in globs for point in self._points.matching(glob))
+            points = (point for glob in globs for point in self._points.matching(glob))
+            yield from (point.device for point in points if not is_meant(point.id, rule.except_))
 
     def _is_told(self, action: Action) -> bool:
         """Whether it acts on something that has a mistake of its own, so that nothing can be said about it."""

@@ -248,6 +248,9 @@ class Remedies:
                 yield from self._in_vain(attempt, remedy, case, now)
             elif self._is_harmful(remedy, case):
                 yield from self._harmed(attempt, case, now, f"it holds that {remedy.harm}")
+        elif attempt.stage == "watched" and (case.visit or attempt.device in self._book.at_work):
+            self._note(attempt, "failed", "somebody came to work on it before its effect had shown")
+            self._leave(attempt, now)
         elif attempt.stage == "watched":
             yield from self._judge(attempt, remedy, case, now)
 
