@@ -476,9 +476,9 @@ def test_what_the_desk_decided_stays_while_the_evidence_stays() -> None:
 def test_a_case_is_told_in_the_order_of_its_times() -> None:
     """The diagnosis waits a little with what something else may explain; meanwhile the desk may have had its say."""
     room = Room().say("opened", "warm:room/temp#1", kind="problem").run(MINUTE)
-    room.told += room.casework.hand_over(room.case, "wires", "They were there last week.", room.now)
+    room.told += room.casework.hand_over(room.case, "desk", "We look at it ourselves.", room.now)
     room.say("worsened", "warm:room/temp#1", kind="problem", at=room.now - 30, fault=Fault("bus", "bus.plant", "the line"))
-    laid_to(room, "device")
+    assert room.phases() == ["opened", "handed_over", "handed_over", "worsened"]
     assert (times := [one.change.at for one in room.told]) == sorted(times)
     assert (times := [line.at for line in room.case.handovers]) == sorted(times)
 
