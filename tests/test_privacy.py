@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -36,6 +36,7 @@ from gateway.service.contract import Statement
 from gateway.service.desk import Desk
 from gateway.service.facts import HubFacts
 from gateway.service.privacy import Privacy
+from gateway.service.service import Service
 from gateway.service.visit import Ended, Visit
 from gateway.store import DiskFullError, Store
 
@@ -93,6 +94,13 @@ condition = "hall/temp < 10 °C and bedroom/motion < 1"
 kind = "threshold"
 on = "*/temp"
 below = "5 °C"
+[rule.cools-too-slowly]
+kind = "trend"
+on = "*/temp"
+below = "5 °C"
+[rule.busy-for-once]
+kind = "anomaly"
+on = "*/*"
 [rule.open-long]
 kind = "threshold"
 on = "hall/door"
@@ -178,11 +186,64 @@ def test_what_leaves_of_a_personal_point_does_not_depend_on_any_value(home, one,
     assert made[0] == made[1]
 
 
+quiet, busy = st.integers(0, 99), st.integers(301, 60_000)
+nights = st.lists(st.tuples(quiet, busy), min_size=3, max_size=3)
+
+
+@settings(max_examples=20)
+@given(nights, nights)
+def test_two_nights_that_differ_only_in_how_much_a_person_moved_leave_the_same_bytes(tmp_path_factory, one, other):
+    """Through the diagnosis, the service and the clerk, with all that they have to say of it."""
+    folder = tmp_path_factory.mktemp("night")
+    home = config(folder)
+    first, second = (lived(home, folder / name, night) for name, night in (("one.db", one), ("other.db", other)))
+    assert first == second
+    assert len(first) >= 6  # it opens and closes each time
+
+
+def lived(home, path: Path, night: list[tuple[int, int]]) -> list[bytes]:
+    """What a hub would send of a night: a quiet and a busy time, several times over."""
+    clock = VirtualClock()
+    with Store.open(path, generation=lambda: "7KQ2MX") as store:
+        surroundings = home.surroundings(lambda _at: None)
+        engine = Engine(home.rules, home.points(), convert, clock.now(), lambda _at: None, surroundings)
+        service = Service(home, HubFacts(home, engine, clock))
+        desk = Desk(home, store, clock, lambda: moments.Hub(clock="synced", version="0"))
+        clerk = Clerk(home, store, clock)
+        made = []
+        for moved in (*(each for pair in night for each in pair), 0):
+            for _ in range(30):
+                clock.advance(60.0)
+                changes = [*engine.tick(clock.now()), *engine.feed(Batch("bedroom", clock.now(), ("motion",), (moved,)))]
+                statements = [*service.take(changes), *service.tick(clock.now())]
+                made += clerk.file(desk, statements)
+    return [to_wire(replace(each, data=replace(each.data, case=""))) for each in made if each.subject == "bedroom/motion"]
+
+
 @given(told(), st.sampled_from(["up-at-night", "cold-and-empty"]))
 def test_what_a_rule_says_of_a_personal_point_among_others_is_personal(home, seen, rule):
     """A condition over an open and a personal point tells the one by the other."""
     left = Privacy(home).leaving(of(TEMP, "cold-and-empty", **seen)).data
     assert (left.privacy, left.value, left.evidence, left.because) == ("personal", None, None, "")
+
+
+@pytest.mark.parametrize(
+    ("rule", "point", "whose"),
+    [
+        ("cold", "bedroom/temp", "open"),  # of one point at a time
+        ("busy-for-once", "bedroom/temp", "personal"),  # of several of one device
+        ("busy-for-once", "hall/temp", "household"),
+        ("cools-too-slowly", "hall/temp", "open"),
+        ("cold-and-empty", "hall/temp", "personal"),  # of whatever the condition names
+        ("device-silent", "bedroom/state", "open"),
+        ("device-silent", "tag/state", "personal"),
+        ("gone-from-the-config", "hall/temp", "open"),
+        ("cold", "bedroom/*", "personal"),
+    ],
+)
+def test_a_moment_is_as_private_as_the_points_that_its_rule_speaks_of_with_it(home, rule, point, whose):
+    """Rules over the whole house do not make all of it private because one room is."""
+    assert Privacy(home).class_of(point, rule) == whose
 
 
 def test_a_field_that_is_added_to_a_moment_later_stays_on_the_hub_until_it_is_listed(home):

@@ -46,7 +46,9 @@ TELLS_NO_VALUE = (
 class of each (`_each_by_its_own`)."""
 
 ALONE = frozenset({"threshold", "rate", "silent", "stuck", "implausible", "presence", "baseline", "cycling", "usage", "drift"})
-"""Kinds of rules that speak of one point at a time. Of any other kind, a moment may tell of every point that its rule names."""
+OF_A_DEVICE = frozenset({"anomaly", "change", "trend"})
+"""Kinds of rules that speak of one point at a time, and of points of one device at a time. Of any other kind, a moment may tell of
+every point that its rule names."""
 
 SAY_NO_VALUE = frozenset({"visit", "digest"})
 """Kinds whose texts are made of names and of numbers of cases; what else they have goes by the class of each point."""
@@ -94,7 +96,7 @@ class Privacy:
         self.withdrawn = frozenset(withdrawn)
         self.points = {point: one for point, one in _classes(config) if one != "open"}
         self._config = config
-        self._rules: dict[str, PrivacyClass] = {}  # of what a rule names beside the point it speaks of, as far as asked
+        self._named: dict[str, set[str]] = {}  # the private points that a rule names, as far as asked
         self._nothing_to_do = not self.points and config.privacy.open_ == Grain()
         self._labels = {} if self._nothing_to_do else {point.id: point.label for point in config.points()}
         self._hidden = _any_of(self._nameless())
@@ -107,14 +109,16 @@ class Privacy:
             own = strictest([one for point, one in self.points.items() if fnmatchcase(point, subject)])
         else:
             own = self.points.get(subject, "open")
-        return strictest([own, self._of_rule(rule_id)])
+        return strictest([own, self._of_rule(rule_id, subject.partition("/")[0])])
 
-    def _of_rule(self, rule_id: str) -> PrivacyClass:
-        if rule_id not in self._rules:
-            keys = self._config.rules.get(rule_id) or self._config.insights.get(rule_id.removeprefix("insight."))
-            named = _named(keys, self.points) if keys and keys.kind not in ALONE else ()
-            self._rules[rule_id] = strictest([self.points[point] for point in named])
-        return self._rules[rule_id]
+    def _of_rule(self, rule_id: str, device: str) -> PrivacyClass:
+        keys = self._config.rules.get(rule_id) or self._config.insights.get(rule_id.removeprefix("insight."))
+        if keys is None or keys.kind in ALONE:
+            return "open"
+        if rule_id not in self._named:
+            self._named[rule_id] = _named(keys, self.points)
+        own = f"{device}/" if keys.kind in OF_A_DEVICE else ""
+        return strictest([self.points[point] for point in self._named[rule_id] if point.startswith(own)])
 
     def of(self, moment: Moment) -> PrivacyClass:
         """Of a moment; one that says so itself is never less private than that."""
