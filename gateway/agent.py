@@ -393,7 +393,9 @@ class Hub:
     def account(self, _question: Mapping[str, Any]) -> Iterator[str]:
         """See gateway/views.py."""
         known = {case.key: case.acknowledged for case in self.service.book if case.acknowledged}
-        return views.account(self.config.hub.id, self.engine, self.pollers, self._facts().clock, self._clock.now(), known)
+        now = self._clock.now()
+        yield from views.account(self.config.hub.id, self.engine, self.pollers, self._facts().clock, now, known)
+        yield from self.service.visits.account(now)
 
     def history(self, _question: Mapping[str, Any]) -> Iterator[str]:
         """See gateway/views.py."""
