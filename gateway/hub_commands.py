@@ -9,7 +9,7 @@
 What is private stays so: of a point whose course or texts do not leave the hub in full, nothing finer than its moments does.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Protocol, TypeVar
@@ -30,7 +30,9 @@ from gateway.service.owners import DESK
 from gateway.service.privacy import Privacy
 from gateway.service.service import Service
 
-LISTED = 100  # cases, devices and the like that a state names; what is more is counted
+LISTED = 50  # cases, devices and the like that a state names; what is more is counted
+LONGEST = 160  # characters of a text in it: all in all it stays below what an answer may have
+SEVERITIES = ("critical", "warning", "info")
 SAMPLES = 600  # values in an evidence
 MUTES = 100  # in force at once
 
@@ -52,6 +54,9 @@ class EvidenceOf(Command, frozen=True, kw_only=True):
     """What the hub remembers of the point of a case."""
 
     case: CaseNumber
+    point: Annotated[
+        str, Meta(max_length=200, description="Which of the points of the case, as `device/point`; its own if not given.")
+    ] = ""
 
 
 class Acknowledge(Command, frozen=True, kw_only=True):
@@ -166,25 +171,24 @@ class HubCommands:
             for one in engine.withheld()
             if self._grain(one.point.id, one.rule_id).names
         ]
+        cases = sorted(self._hub.service.book, key=lambda case: (SEVERITIES.index(case.severity), case.since))
+        muted = [{"what": what, "until": self._stamp(until)} for what, until in engine.muted()]
         return {
             **self._hub.vitals(),
             "outbox": {"waiting": stats.rows, "bytes": stats.bytes, "oldest": stats.oldest},
             "dropped": stats.dropped,
-            "unwell": dict(_few(unwell.items())),
-            "cases": _few([self._case(case, numbers) for case in self._hub.service.book]),
-            "withheld": _few(withheld),
-            "muted": [{"what": what, "until": self._stamp(until)} for what, until in engine.muted()],
-            "not_listed": max(0, len(unwell) - LISTED) + max(0, len(withheld) - LISTED) + self._unlisted_cases(),
+            "unwell": dict(list(unwell.items())[:LISTED]),
+            "cases": [self._case(case, numbers) for case in cases[:LISTED]],
+            "withheld": withheld[:LISTED],
+            "muted": muted[:LISTED],
+            "not_listed": sum(max(0, len(each) - LISTED) for each in (unwell, cases, withheld, muted)),
         }
-
-    def _unlisted_cases(self) -> int:
-        return max(0, len(self._hub.service.book.cases) - LISTED)
 
     def _case(self, case: Case, numbers: Mapping[str, str]) -> dict[str, Any]:
         known = self._grain(case.point, case.rule_id)
         said = {"rule": case.rule_id, "point": case.point} if known.names else {}
-        said |= {"says": case.says} if known.text == "full" else {}
-        said |= {"acknowledged": case.acknowledged} if case.acknowledged else {}
+        said |= {"says": case.says[:LONGEST]} if known.text == "full" else {}
+        said |= {"acknowledged": case.acknowledged[:LONGEST]} if case.acknowledged else {}
         return {
             "case": numbers.get(case.key, ""),
             "kind": case.kind,
@@ -198,18 +202,23 @@ class HubCommands:
     async def evidence(self, command: EvidenceOf) -> Answer:
         """See `EvidenceOf`. Where a stretch was condensed, its least value stands at its beginning, its greatest in its middle."""
         case = await self._find(command.case)
-        known = self._grain(case.point, case.rule_id)
+        chosen = command.point or case.point
+        if chosen not in {case.point, *case.points}:
+            near = nearest(chosen, case.points)
+            found = f"the case is not about {quoted(chosen)}"
+            raise CommandError("not-found", found, field="point", suggestion=near and quoted(near))
+        known = self._grain(chosen, case.rule_id)
         if known.evidence != "full" or known.value != "exact":
             raise CommandError("not-allowed", "more than the moments say of this point does not leave the hub; see [privacy]")
         engine = self._hub.engine
-        past = engine.past_of(case.point)[-SAMPLES:]
+        past = engine.past_of(chosen)[-SAMPLES:]
         begin = past[0][0] if past else self._clock.now()
-        point = next((point for point in self._hub.config.points() if point.id == case.point), None)
-        last = engine.last(case.point)
+        point = next((point for point in self._hub.config.points() if point.id == chosen), None)
+        last = engine.last(chosen)
         value = None if last is None or isinstance(last[0], NoValue) else last[0]
         return {
             "case": command.case,
-            "point": case.point,
+            "point": chosen,
             "unit": point.unit if point else "",
             "since": self._stamp(case.since),
             "from": self._stamp(begin),
@@ -297,7 +306,3 @@ class HubCommands:
 
     def _stamp(self, at: float) -> datetime:
         return self._clock.utc(at).astimezone(UTC).replace(microsecond=0)
-
-
-def _few(many: Iterable[Any]) -> list[Any]:
-    return list(many)[:LISTED]

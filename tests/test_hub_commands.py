@@ -4,12 +4,20 @@ import asyncio
 import signal
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from test_agent import Freezer
 
+from gateway.agent import Hub
+from gateway.clock import SystemClock
+from gateway.config import load
 from gateway.control import ControlError, ask, perform
+from gateway.diagnosis.contract import PointInfo
+from gateway.downlink import LARGEST_ANSWER
 from gateway.moments import from_wire
+from gateway.store import Store
 
+from moments_of import change
 from peers.asker import Asker
 from peers.hub_process import WITH_ITS_CLOCK_SET, HubProcess
 from peers.mosquitto import Mosquitto
@@ -106,6 +114,8 @@ async def test_a_case_can_be_seen_more_closely_and_acknowledged_and_that_survive
         seen = await setting.told("evidence", case=number)
         assert (seen["point"], seen["unit"], seen["last"]["value"]) == ("freezer/temp", "°C", -10.0)
         assert {-20.0, -10.0} <= set(seen["values"])
+        assert (await setting.told("evidence", case=number, point="freezer/temp"))["point"] == "freezer/temp"
+        assert (await setting.refused("evidence", case=number, point="oven/temp"))["name"] == "not-found"
         assert len(seen["at_s"]) == len(seen["values"])
         assert seen["at_s"] == sorted(seen["at_s"])
         assert await setting.told("acknowledge", case=number, who="An", note="calls at noon")
@@ -208,3 +218,23 @@ async def test_the_downlink_is_turned_on_and_off_by_a_reload(setting):
         hub.signal(signal.SIGHUP)
         await setting.cloud.until_online()
         assert (await setting.refused("state"))["name"] == "not-allowed"
+
+
+async def test_the_state_of_a_hub_where_everything_is_broken_fits_an_answer_with_the_worst_first(tmp_path):
+    path = tmp_path / "hub.toml"
+    path.write_text(CONFIG.format(state=tmp_path, mqtt=1, modbus=1, private=""))
+    with Store.open(tmp_path / "canary.db") as store:
+        hub = Hub(load(path), SystemClock(), store)
+        for number in range(400):
+            point = PointInfo(f"{number}{'d' * 60}/{'p' * 60}", f"{number}{'d' * 60}", "p" * 60, "", "", "")
+            severity = "critical" if number == 399 else "warning"
+            hub.service.take([change(episode=f"warm#{number}", point=point, severity=severity, says="s" * 1000)])
+            hub.engine.mute(f"{number} {'x' * 190}", 1e9)
+        for case in hub.service.book:
+            case.acknowledged = "a" * 600
+        request = hub.commands.read("state", {}, "cloud")
+        answer = await request.perform()
+        assert len(answer) < LARGEST_ANSWER
+        told = msgspec.json.decode(answer)
+        assert told["cases"][0]["severity"] == "critical"
+        assert told["not_listed"] == 2 * (400 - len(told["cases"]))
