@@ -148,6 +148,19 @@ def config(tmp_path: Path) -> Config:
     return load(path)
 
 
+PAGE = Path(__file__).parent.parent / "docs" / "cases.md"
+AROUND = """
+[hub]
+id = "hub-1"
+[bus.shop]
+driver = "modbus-tcp"
+host = "192.168.1.20"
+[device.switch]
+bus = "shop"
+unit = 2
+"""
+
+
 def about(device: str, fault: Fault | None = None) -> Change:
     return change(point=PointInfo(f"{device}/x", device, "x", "", "x", device), fault=fault)
 
@@ -178,6 +191,16 @@ def test_a_device_that_is_a_part_of_the_network_is_a_fault_of_the_network(config
 def test_who_covers_the_network_covers_all_of_it(config: Config, where: str, expected: str) -> None:
     layer = "hub" if where == "hub.power" else "network"
     assert owner(config, about("hub", Fault(layer, where, "for a reason"))).id == expected
+
+
+def test_the_page_about_cases_shows_a_config_that_works(tmp_path: Path) -> None:
+    lines = PAGE.read_text("utf-8").splitlines()
+    begin = lines.index("    [owner.cabling]")
+    end = next(number for number in range(begin, len(lines)) if lines[number] and not lines[number].startswith("    "))
+    path = tmp_path / "hub.toml"
+    path.write_text("\n".join([*(line.removeprefix("    ") for line in lines[begin:end]), AROUND]))
+    config = load(path)
+    assert (owner(config, about("router")).id, owner(config, about("switch")).id) == ("operator", "cabling")
 
 
 def test_a_moment_says_when_its_owner_can_be_reached(config: Config, tmp_path: Path) -> None:
