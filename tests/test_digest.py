@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import structs
 from stories_of import Hub
 
 from drivers.contract import Batch, NoValue
@@ -25,9 +26,10 @@ from gateway.config.digest import Digest, Every, Language
 from gateway.config.maintenance import Weekday
 from gateway.control import Control
 from gateway.diagnosis.contract import Phase
+from gateway.diagnosis.hub_parts import PARTS
 from gateway.service.catalogue import PLACEHOLDER, Catalogue
 from gateway.service.contract import Statement
-from gateway.service.digest import CREDITS, Tally, credit
+from gateway.service.digest import CREDITS, Tally, _lines, credit
 from gateway.service.timetable import LEAST, due
 from gateway.store import Store
 
@@ -168,6 +170,58 @@ def test_numbers_dates_and_plurals_are_as_the_language_has_them() -> None:
     assert dutch.listed(["a", "b", "c"]) == "a, b en c"
     assert english.listed(["a"]) == "a"
     assert english.say("lists.and", first="{last}", last="b") == "{last} and b"
+
+
+def test_every_part_of_the_hub_has_a_name_in_every_language() -> None:
+    """What a customer hears of the hub is not what a technician calls it."""
+    assert {part.name for part in PARTS} <= set(texts("en")["names"])
+
+
+COUNTS = st.integers(0, 2_000_000)
+DATA = st.builds(
+    moments.Digest,
+    language=st.sampled_from(LANGUAGES),
+    from_=st.just(START),
+    until=st.just(START + timedelta(days=7)),
+    devices=COUNTS,
+    readings=COUNTS,
+    noticed=st.dictionaries(st.sampled_from(sorted(texts("en")["noticed"])), COUNTS.filter(bool)),
+    prevented=COUNTS,
+    healed=st.dictionaries(st.sampled_from(sorted(texts("en")["healed"])), COUNTS.filter(bool)),
+    changed=st.dictionaries(st.sampled_from(sorted(texts("en")["changed"])), COUNTS.filter(bool)),
+    milestones=COUNTS,
+    asks=st.lists(st.just("Freezer: close it."), max_size=2).map(tuple),
+)
+
+
+@given(DATA, st.lists(st.sampled_from(["", "CoolTech"]), max_size=3), st.integers(0, 100))
+def test_the_text_says_what_the_data_says(data: moments.Digest, owners: list[str], more: int) -> None:
+    """In every language: every number that is not 0, everything that is open, and nothing that was left to be filled in."""
+    since = datetime(2025, 12, 30, tzinfo=UTC)
+    cases = tuple(
+        moments.StillOpen(subject="a/b", label=f"Thing {number}", severity="info", since=since, owner=owner)
+        for number, owner in enumerate(owners)
+    )
+    data = structs.replace(data, open=cases, are_open=len(cases) + (more if cases else 0))
+    catalogue = Catalogue(data.language)
+    hub = config.model.Hub(id="h")
+    settings = config.model.Config(
+        hub=hub, uplink=None, desk=config.model.Desk(name="D", contact="tel:1"), owners={}, buses={}, devices={}, rules={}
+    )
+    text = "\n".join(_lines(data, catalogue, settings, START.date(), START + timedelta(days=7)))
+    assert "{" not in text
+    counts = [*data.noticed.values(), *data.healed.values(), *data.changed.values(), data.prevented, data.milestones]
+    assert all(catalogue.number(count) in text for count in counts if count)
+    assert all(case.label in text for case in cases)
+    assert all(ask in text for ask in data.asks)
+    assert not cases or not more or catalogue.number(more) in text
+    assert ("2025" in text) == bool(cases)
+    if data.readings:
+        assert catalogue.number(data.readings) in text
+        quiet = not (cases or data.noticed or data.healed or data.prevented)
+        assert (
+            catalogue.say("digest.quiet", **dict.fromkeys(["begin", "end", "desk", "devices", "readings"], ""))[-30:] in text
+        ) is quiet
 
 
 # ---------------------------------------------------------------- when
