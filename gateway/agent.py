@@ -392,7 +392,7 @@ class Hub:
 
     def account(self, _question: Mapping[str, Any]) -> Iterator[str]:
         """See gateway/views.py."""
-        known = {case.key: case.acknowledged for case in self.service.book if case.acknowledged}
+        known = {episode: case.acknowledged for case in self.service.book for episode in case.episodes if case.acknowledged}
         now = self._clock.now()
         yield from views.account(self.config.hub.id, self.engine, self.pollers, self._facts().clock, now, known)
         yield from self.service.visits.account(now)

@@ -13,7 +13,7 @@ def account(
 ) -> Iterator[str]:
     """What the hub knows: how it gets on with its buses and devices, what is open, foreseen, learnt and muted.
 
-    acknowledged: who knows of a case, by the key of its episode.
+    acknowledged: who knows of a case, by the names of its episodes.
     """
     yield f"{hub_id}: {engine.readings:,} readings, clock {clock_state}"
     for name, poller in pollers.items():
