@@ -158,6 +158,7 @@ host = "192.168.1.20"
 [device.switch]
 bus = "shop"
 unit = 2
+points.loss = { input = 0 }
 """
 
 
