@@ -38,7 +38,8 @@ silent for long, asked once in a while. A bus is `well` or `down`."""
 STATE = ("state",)
 MUTE_AFTER = 2  # one lost frame is nothing to talk about; two in a row are
 PARK_AFTER = 8  # failures in a row
-SLOWEST = 300.0  # s between two questions to a parked device
+SLOWEST = 300.0  # s between two questions to a parked device,
+SLOWEST_HURRIED = 30.0  # and while somebody waits for it to answer again
 REOPEN = 60.0  # s at most between two attempts to open a bus
 JITTER = 0.1  # share of a pause that is left to chance, so that devices that fell silent together do not come back together
 OPENING = 10.0  # s that opening a bus may take
@@ -103,7 +104,7 @@ class Lateness:
 class _Turn:
     """One device in the queue of its bus."""
 
-    __slots__ = ("due", "every", "failures", "name", "phase", "points", "state", "timeout")
+    __slots__ = ("due", "every", "failures", "name", "phase", "points", "slowest", "state", "timeout")
 
     def __init__(self, name: str, points: tuple[str, ...], schedule: Schedule, due: float) -> None:
         self.name = name
@@ -112,12 +113,13 @@ class _Turn:
         self.due = due
         self.phase = 0.0  # s by which its grid is later than that of the first on its bus; 0 once it is on it
         self.failures = 0
+        self.slowest = SLOWEST
         self.state = ""
 
     def pause(self, chance: float) -> float:
         """Seconds until it is asked again after a failure; doubles once it is mute. `chance` is 0..1."""
         doublings = min(max(self.failures - MUTE_AFTER, 0), 16)
-        return min(self.every * 2.0**doublings, max(SLOWEST, self.every)) * (1 + JITTER * chance)
+        return min(self.every * 2.0**doublings, max(self.slowest, self.every)) * (1 + JITTER * chance)
 
 
 class _Voice:
@@ -188,12 +190,16 @@ class Poller:
             turn.phase = turn.every * (place * SLOTS // len(turns)) / SLOTS
 
     def hurry(self, every: Mapping[str, float]) -> None:
-        """Ask these devices so often from now on (s), all others as their schedules say, and first those that this changes."""
+        """Ask these devices so often from now on (s), all others as their schedules say, and first those that this changes.
+
+        Those that do not answer are not left alone for long either.
+        """
         wanted = {turn.name: every.get(turn.name, self._schedules[turn.name].every) for turn in self._turns}
         changed = [turn for turn in self._turns if turn.every != wanted[turn.name]]
+        for turn in self._turns:
+            turn.slowest = SLOWEST_HURRIED if turn.name in every else SLOWEST
         for turn in changed:
-            turn.every = wanted[turn.name]
-            turn.due = turn.due if turn.failures else min(turn.due, self._now())
+            turn.every, turn.due = wanted[turn.name], min(turn.due, self._now())
         self._spread(changed)
         self._queue = [(turn.due, number, turn) for _, number, turn in self._queue]
         heapq.heapify(self._queue)

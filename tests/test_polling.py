@@ -137,6 +137,22 @@ def test_devices_that_are_hurried_are_asked_at_once_and_faster_and_the_others_as
     assert len([at for at in watched.readings("a") if at >= 200.5]) == 1
 
 
+def test_a_parked_device_that_is_hurried_is_asked_at_least_every_half_minute():
+    async def scenario(clock):
+        watched = Watched(clock, ScriptedBus(clock, {"a": DeviceFault("no", kind="silent")}))
+        work = asyncio.create_task(watched.work(5000.0))
+        await asyncio.sleep(3000.0)
+        watched.poller.hurry({"a": 2.0})
+        await work
+        return watched.questions("a")
+
+    asked = virtual_time.run(scenario)
+    before, after = [at for at in asked if at < 3000.0], [at for at in asked if at >= 3000.0]
+    assert before[-1] - before[-2] == pytest.approx(300.0)
+    assert after[0] == pytest.approx(3000.0)
+    assert max(later - at for at, later in itertools.pairwise(after)) == pytest.approx(30.0)
+
+
 def test_one_lost_answer_is_nothing_to_talk_about():
     answers = iter([0.0, DeviceFault("noise", kind="garbled"), 0.0, 0.0, 0.0])
     seen = poll({"a": lambda _: next(answers)}, 45)

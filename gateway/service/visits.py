@@ -114,7 +114,7 @@ class Visits:
         if self._visit is None:
             return {}
         configured = {name: device.common.every for name, device in self._config.devices.items() if self._is_about(name)}
-        return {name: max(FASTEST, every / FASTER) for name, every in configured.items() if every > FASTEST}
+        return {name: min(every, max(FASTEST, every / FASTER)) for name, every in configured.items()}
 
     def account(self, now: float) -> Iterator[str]:
         """What there is to say of the present, for a person at a terminal."""
