@@ -344,6 +344,15 @@ def test_it_is_not_tried_while_its_precondition_does_not_hold_or_is_not_known(ma
     assert len(house.given) == 1
 
 
+def test_how_long_a_precondition_has_held_is_counted_from_the_opening_of_the_case(make):
+    """Also while something else stands against it, so that it need not be waited for twice."""
+    house = make(COLDER.replace('"door == off"', '"door == off for 5 min"') + 'after = "4 min"\n').read(core=-10.0)
+    house.wait(290)
+    assert house.against("colder") == ["it does not hold that door == off for 5 min"]
+    house.wait(15)
+    assert len(house.given) == 1
+
+
 def test_it_is_not_tried_when_the_harm_or_the_proof_is_there_already(make):
     house = make(COLDER.replace('harm = "core > 0 °C"', 'harm = "relay == on"')).read(core=-10.0).wait(10)
     assert house.against("colder") == ["it holds already that relay == on, which would be the harm done"]

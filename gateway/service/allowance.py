@@ -87,20 +87,23 @@ class Allowance:
         return case.key in self._spent.harmed or self.tries(name, case) >= remedy.tries
 
     def obstacles(self, name: str, remedy: Remedy, case: Case, now: float, *, asked: bool = False) -> Iterator[str]:
-        """Why it may not be tried in a case now, the cheapest reasons first; nothing where it may.
+        """Why it may not be tried in a case now; nothing where it may.
 
-        asked: somebody has asked for it, so that how severe and how old the case is does not matter.
+        asked: somebody has asked for it, so that how severe and how old the case is does not matter. Its conditions are asked each
+        time, whatever else stands against it: what they say of the past is counted while they are.
         """
         device = case.point.partition("/")[0]
         if not remedy.is_for(case.rule_id, device):
             yield f'it is not for the rule "{case.rule_id}" on {device}'
+            return
+        conditions = list(self._of_conditions(remedy, device))
         yield from self._of_case(case, now)
         yield from self._of_limits(name, remedy, case, now)
         if not asked and SEVERITIES.index(case.severity) < SEVERITIES.index(remedy.severity):
             yield f"the case is of severity {case.severity}, below {remedy.severity}"
         if not asked and (left := case.opened_at + remedy.after - now) > 0:
             yield f"the case has to be open for {duration(left)} more"
-        yield from self._of_conditions(remedy, device)
+        yield from conditions
 
     def _of_case(self, case: Case, now: float) -> Iterator[str]:
         if case.stage != "open":
@@ -130,11 +133,12 @@ class Allowance:
                 yield f"it is not one of its hours, {', '.join(remedy.hours)}"
 
     def _of_conditions(self, remedy: Remedy, device: str) -> Iterator[str]:
-        if remedy.when and not (holds := self._facts.holds(remedy.when, device)):
-            yield f"it is not known whether {remedy.when}" if holds is None else f"it does not hold that {remedy.when}"
-        if remedy.harm and self._facts.holds(remedy.harm, device):
+        when, harm, proof = (bool(text) and self._facts.holds(text, device) for text in (remedy.when, remedy.harm, remedy.proof))
+        if remedy.when and not when:
+            yield f"it is not known whether {remedy.when}" if when is None else f"it does not hold that {remedy.when}"
+        if harm:
             yield f"it holds already that {remedy.harm}, which would be the harm done"
-        if remedy.proof and self._facts.holds(remedy.proof, device):
+        if proof:
             yield f"it holds already that {remedy.proof}, which would be the proof"
 
     def _maintenance(self, case: Case, now: float) -> str:
