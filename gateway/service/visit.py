@@ -148,7 +148,7 @@ class Ended(NamedTuple):
     def _says(self, config: Config) -> str:
         visit, still = self.visit, len(self.open_after)
         titles = [config.devices[name].title for name in self.devices if name in config.devices]
-        where = f" for {listed(titles)}" if visit.on and titles else ""
+        where = f", at {listed(titles)}" if visit.on and titles else ""
         said = [f"{visit.by} was on site for {duration(self.at - visit.since)}{where}."]
         if visit.were_open or still:
             said.append(f"{_cases(visit.were_open)} open before, {still or 'none'} after.")
