@@ -14,8 +14,8 @@ Promises
 - Being offline is a state: nothing is raised, each reason is logged once an outage, and one line says when it is over. Pauses
   between attempts double and are drawn by lot over their whole length, so that a fleet does not come back all at once.
 - A link that is half open is noticed within one and a half keep-alives.
-- Where there is a downlink it is subscribed to before the hub says that it is online. Its answers go beside the moments, and whatever
-  the broker makes of them costs no moment.
+- Where there is a downlink it is subscribed to before the hub says that it is online. Its answers go beside the moments, and
+  whatever the broker makes of them costs no moment.
 """
 
 import asyncio
