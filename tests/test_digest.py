@@ -408,6 +408,15 @@ def test_what_is_well_again_is_not_still_open(build: Build) -> None:
     assert "Put right" not in says
 
 
+def test_the_letters_of_the_documentation_are_those_of_the_stories() -> None:
+    """docs/digest.md shows what the hub writes."""
+    shown = (Path(__file__).parent.parent / "docs" / "digest.md").read_text("utf-8")
+    for story, place, first in (("busy-week", 0, 0), ("quiet-month", 1, 1)):
+        lines = (Path(__file__).parent / "golden" / story / "moments.jsonl").read_text("utf-8").splitlines()
+        letters = [moment["data"]["says"] for moment in map(json.loads, lines) if moment["data"]["kind"] == "digest"]
+        assert "".join(f"    {line}\n" for line in letters[place].splitlines()[first:]) in shown
+
+
 def test_it_asks_for_the_next_step_of_the_customer_only(build: Build) -> None:
     """What was tried is not asked again, and what a technician must do is not asked at all."""
     hub = build()
