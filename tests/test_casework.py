@@ -183,6 +183,16 @@ def test_what_comes_back_before_that_is_the_same_case_and_no_news() -> None:
     assert room.last.says.endswith("and has opened 2 times in all.")
 
 
+def test_what_the_diagnosis_folds_is_counted_once() -> None:
+    """From the fourth time in an hour on it is one unstable episode, which counts those before it too."""
+    room = Room()
+    for _ in range(6):
+        room.warm().read(4.0, 2 * MINUTE)
+    room.run(70 * MINUTE)
+    assert room.phases() == ["opened", "closed"]
+    assert room.last.openings == 6
+
+
 def test_who_was_told_that_it_is_well_is_told_that_it_is_back() -> None:
     room = Room().warm().read(4.0, 3 * MINUTE)
     room.case.credit, room.case.told_well = "by the remedy defrost", True
