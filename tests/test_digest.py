@@ -472,6 +472,18 @@ def test_readings_are_counted_across_restarts(build: Build) -> None:
     assert 2 * (72 + 100) - 2 <= digest.data.digest.readings <= 400
 
 
+def test_a_reload_loses_no_reading(build: Build) -> None:
+    """Whether it begins another engine or not."""
+    hub = build()
+    read(hub, *[-20.0] * 10)
+    old, known = hub.engine, hub.service.memory()
+    hub._begin()
+    hub.engine.adopt(old)
+    hub.service.recall(known, 0.0, hub.now())
+    read(hub, *[-20.0] * 5)
+    assert "with 30 readings" in hub.do(["digest"])["says"]
+
+
 def test_nothing_is_written_while_nothing_happens(build: Build) -> None:
     """What the parts remember changes a few times a day, however much is read: each change is written to the card."""
     hub = build()
