@@ -12,6 +12,8 @@ Synchronous, in the thread of the store.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from drivers.contract import PrivacyClass
 from gateway.clock import Clock
 from gateway.config import model
@@ -23,7 +25,7 @@ from gateway.service.ceilings import LAST, Ceilings
 from gateway.service.consent import Consent, Left
 from gateway.service.contract import Statement
 from gateway.service.desk import Desk
-from gateway.service.privacy import Privacy
+from gateway.service.privacy import Privacy, strictest
 from gateway.store import SET_ASIDE, Store
 
 
@@ -58,7 +60,7 @@ class Clerk:
         """
         with self._store.transaction():
             now = self._lifetime.now()
-            made, withheld = self._that_may_leave([desk.write(statement) for statement in statements])
+            made, withheld = self._that_may_leave([self._written(desk, statement) for statement in statements])
             admitted = self._ceilings.admit(made, now)
             notices = [self._about_itself(notice, desk) for notice in admitted.notices]
             made = [*admitted.moments, *notices]
@@ -106,6 +108,13 @@ class Clerk:
     def left(self) -> list[Left]:
         """How much has been told of what is private."""
         return self._consent.left(self._lifetime.now())
+
+    def _written(self, desk: Desk, statement: Statement) -> Moment:
+        """The moment that says it, as private as the most private of what its case has been about."""
+        moment = desk.write(statement)
+        others = [self.privacy.class_of(point, rule) for point, rule in statement.about]
+        whose = strictest([moment.data.privacy, *others])
+        return replace(moment, data=replace(moment.data, privacy=whose)) if whose != moment.data.privacy else moment
 
     def _that_may_leave(self, made: Sequence[Moment]) -> tuple[list[Moment], list[PrivacyClass]]:
         """What may leave of some moments, and the classes of those of which nothing may."""

@@ -32,6 +32,7 @@ from gateway.link import listen
 from gateway.moments import Account, compose, from_wire, to_wire
 from gateway.privacy_commands import PrivacyCommands, account, words
 from gateway.service import privacy
+from gateway.service.casebook import Case
 from gateway.service.contract import Statement
 from gateway.service.desk import Desk
 from gateway.service.facts import HubFacts
@@ -580,6 +581,20 @@ def test_another_config_makes_what_waits_coarser(house, tmp_path):
     house.clerk.adopt(load(tmp_path / "hub.toml"))
     (sent,) = house.sent()
     assert (sent.data.privacy, sent.data.value) == ("personal", None)
+
+
+def test_a_case_is_as_private_as_all_that_it_has_been_about(house):
+    """What is told of an open point may repeat what was said of a private one that it explains."""
+    step = change(point=TEMP, rule_id="cold", phase=Phase.HANDED_OVER, says="It is cold. That explains: motion 120.")
+    case = Case(
+        key=step.episode, rule_id="cold", rule_kind="threshold", point=TEMP.id, kind="problem", severity="warning", since=0.0,
+        owner=moments.Owner(id="desk", because=""), opened_at=0.0, told_at=0.0, says="", lead=step.episode,
+        points=[MOTION.id, TEMP.id], rules=["up-at-night", "cold"],
+    )  # fmt: skip
+    (left,) = house.clerk.file(house.desk, [Statement(change=step, about=case.about)])
+    assert (left.data.privacy, left.data.value) == ("personal", None)
+    assert "120" not in left.data.says
+    assert replace(case, points=[TEMP.id], rules=["cold"]).about == ()
 
 
 def test_what_was_told_and_withheld_is_counted_by_day(house):

@@ -89,6 +89,12 @@ class Case(msgspec.Struct, kw_only=True):
     visit: str = ""
     acknowledged: str = ""
 
+    @property
+    def about(self) -> tuple[tuple[str, str], ...]:
+        """See `Statement.about`; empty where its moments are about all there is."""
+        pairs = tuple((point, rule) for point in self.points for rule in self.rules)
+        return pairs if len(pairs) > 1 else ()
+
     def moved_by(self, shift: float) -> "Case":
         """The same case on a timeline that begins elsewhere."""
         return replace(
@@ -191,7 +197,7 @@ class Casebook:
             caused_by=case.caused_by,
             fault=case.fault,
         )
-        return Statement(change=change, owner=case.owner, tried=tuple(case.tried), adds=more)
+        return Statement(change=change, owner=case.owner, tried=tuple(case.tried), adds=more, about=case.about)
 
     # ------------------------------------------------------------ across a restart
 

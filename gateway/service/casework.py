@@ -308,7 +308,7 @@ class Casework:
             caused_by=case.caused_by,
             fault=case.fault,
         )
-        return Statement(change=told, owner=case.owner, tried=tuple(case.tried), adds=adds or {})
+        return Statement(change=told, owner=case.owner, tried=tuple(case.tried), adds=adds or {}, about=case.about)
 
     # ------------------------------------------------------------ across a restart, or another config
 

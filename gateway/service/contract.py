@@ -64,7 +64,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
     `change.episode` is the key of the case, on which its number hangs. `adds` are fields of `moments.Account` by name, such as
     `handed_over`, or `Unwritten`. `device` is what is told of the device, where the config is not the last word. `once` is for
-    what has no life beyond this one moment, such as an insight that is told and done with.
+    what has no life beyond this one moment, such as an insight that is told and done with. `about` are further points of which its
+    texts may speak, each with the rule that was unhappy about it: what is private of them makes all of it private.
     """
 
     change: Change
@@ -73,6 +74,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     adds: Mapping[str, Any] = {}
     device: moments.Device | None = None
     once: bool = False
+    about: tuple[tuple[str, str], ...] = ()
 
 
 class Facts(Protocol):

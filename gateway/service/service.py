@@ -64,7 +64,10 @@ class Service:
         return [self._stamped(statement) for statement in told]
 
     def _stamped(self, statement: Statement) -> Statement:
-        """A statement about a device that is another one than the config says."""
+        """A statement with what its case has been about, and about a device that is another one than the config says."""
+        case = self.book.get(statement.change.episode)
+        if case and not statement.about:
+            statement = replace(statement, about=case.about)
         device = self.records.device(statement.change.point.device)
         return replace(statement, device=device) if device else statement
 
