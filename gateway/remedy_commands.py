@@ -24,6 +24,7 @@ from gateway.service.casebook import Case
 from gateway.service.contract import Statement
 from gateway.service.privacy import Privacy
 from gateway.service.service import Service
+from gateway.store import StoreError
 
 Result = TypeVar("Result")
 
@@ -105,8 +106,13 @@ class RemedyCommands:
             against.insert(0, "it is only rehearsed: its config says dry_run = true")
         if against:
             raise CommandError("not-allowed", "; ".join(against))
-        self._hub.service.remedies.begin(command.name, case, self._clock.now())
-        await self._hub.told(())
+        remedies = self._hub.service.remedies
+        remedies.begin(command.name, case, self._clock.now())
+        try:
+            await self._hub.told(())
+        except StoreError:
+            remedies.withdraw(case, self._clock.now())
+            raise
         return {"name": command.name, "case": numbers.get(case.key, ""), "does": rehearse(remedy.action, self._hub.pollers).says}
 
     # ------------------------------------------------------------ finding

@@ -223,6 +223,7 @@ async def test_a_reload_in_the_middle_breaks_it_off_and_the_relay_is_on(relay, b
         await until(lambda: board.history == ["R1=OFF"], 15.0)
         relay.write_text(text.replace(CYCLE.replace("200 ms", "1 h"), ""), "utf-8")
         hub.signal(1)
+        await hub.until("was broken off")
         await hub.until("config reloaded")
         await until(lambda: board.relays["R1"] == "ON", 15.0)
         await stopped(hub)

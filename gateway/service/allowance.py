@@ -7,7 +7,7 @@ Promises
 - Nobody is interfered with: while a visit or a maintenance window is on, nothing is tried.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -62,15 +62,10 @@ class Allowance:
         if case.key not in self._spent.harmed:
             self._spent.harmed.append(case.key)
 
-    def forget(self, key: str) -> None:
-        """A case is closed."""
-        self._spent.tries.pop(key, None)
-        if key in self._spent.harmed:
-            self._spent.harmed.remove(key)
-
-    def known(self) -> set[str]:
-        """The keys of the cases in which something was tried."""
-        return {*self._spent.tries, *self._spent.harmed}
+    def keep(self, keys: Container[str]) -> None:
+        """Only these cases are not closed."""
+        self._spent.tries = {key: tries for key, tries in self._spent.tries.items() if key in keys}
+        self._spent.harmed = [key for key in self._spent.harmed if key in keys]
 
     def tries(self, name: str, case: Case) -> int:
         """How often a remedy was tried in a case."""

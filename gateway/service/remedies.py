@@ -28,7 +28,7 @@ from gateway.diagnosis.words import duration
 from gateway.service.allowance import Allowance, times
 from gateway.service.attempt import Attempt, Order, known, sentence, touches
 from gateway.service.casebook import Case, Casebook
-from gateway.service.casework import BY_ITSELF
+from gateway.service.casework import BY_ITSELF, ENDS
 from gateway.service.contract import NEVER, Deed, Facts, Result, Statement, Try
 from gateway.service.mending import Mending, Mendings
 from gateway.service.remedy_words import RemedyWords
@@ -36,7 +36,6 @@ from gateway.service.remedy_words import RemedyWords
 LOOK = 5.0  # s between two looks at conditions
 HESITATES = 60.0  # s after which an order that could not be written down is not carried out any more
 SETTLES = 60.0  # s at least that an effect has to show after a restart, which has to read everything anew first
-ENDS = (Phase.CLOSED, Phase.WITHDRAWN)
 
 
 class Remedies:
@@ -159,8 +158,7 @@ class Remedies:
         for case in list(self._book):
             if case.key not in self._attempts:
                 waits |= yield from self._plan(case, now)
-        for key in self.allowance.known() - self._book.cases.keys():
-            self.allowance.forget(key)
+        self.allowance.keep(self._book.cases)
         self._rehearsed = {key: names for key, names in self._rehearsed.items() if key in self._book.cases}
         self.next_due = now + LOOK if waits or self._attempts or self._mendings else NEVER
 
@@ -220,6 +218,13 @@ class Remedies:
         case.tried.append(Try(what=attempt.what, at=now, result="begun", says=f"The hub {intent(remedy.action)}."))
         self.next_due = now
 
+    def withdraw(self, case: Case, now: float) -> None:
+        """A try that has begun is not made: it could not be stored."""
+        attempt = self._attempts.get(case.key)
+        if attempt and attempt.number not in self._handed_out:
+            self._note(attempt, "impossible", "it was not tried: it could not be stored, or was not needed any more")
+            self._leave(attempt, now)
+
     def _next(self) -> int:
         self._count += 1
         return self._count
@@ -228,8 +233,8 @@ class Remedies:
         """What would have been done, of a remedy that is only rehearsed: one moment a case, beside the case."""
         self._rehearsed.setdefault(case.key, []).append(name)
         says = f"Not done, because it is only rehearsed: the hub {intent(remedy.action)} ({self._words.title(name)}). {case.says}"
-        because = f"every condition of the remedy {name} is met, and it says dry_run = true"
-        told = self._book.statement(case, Phase.OPENED, now, says=says, because=because, kind="insight", severity="info")
+        news = {"because": f"every condition of the remedy {name} is met, and it says dry_run = true", "kind": "insight"}
+        told = self._book.statement(case, Phase.OPENED, now, says=says, severity="info", **news)
         change = replace(told.change, episode=f"{case.key}/remedy.{name}", caused_by=case.key, evidence=None)
         return replace(told, change=change, once=True)
 
@@ -241,35 +246,27 @@ class Remedies:
             if attempt.number not in self._handed_out:
                 self._note(attempt, "failed", "nobody waited for its effect, because the remedy was taken out of the config")
                 self._leave(attempt, now)
-        elif attempt.stage == "ordered":
-            if attempt.number not in self._handed_out and now - attempt.at > HESITATES:
-                self._note(attempt, "impossible", "it was not tried: it could not be written down, or was not needed any more")
-                self._leave(attempt, now)
-                yield from self._in_vain(attempt, remedy, case, now)
-            elif self._is_harmful(remedy, case):
-                yield from self._harmed(attempt, case, now, f"it holds that {remedy.harm}")
+        elif attempt.stage == "ordered" and attempt.number not in self._handed_out and now - attempt.at > HESITATES:
+            self.withdraw(case, now)
+            yield from self._in_vain(attempt, remedy, case, now)
         elif attempt.stage == "watched" and (case.visit or attempt.device in self._book.at_work):
             self._note(attempt, "failed", "somebody came to work on it before its effect had shown")
             self._leave(attempt, now)
+        elif attempt.stage != "stopped" and remedy.harm and self._facts.holds(remedy.harm, attempt.device):
+            yield from self._harmed(attempt, case, now, f"it holds that {remedy.harm}")
         elif attempt.stage == "watched":
             yield from self._judge(attempt, remedy, case, now)
 
     def _judge(self, attempt: Attempt, remedy: Remedy, case: Case, now: float) -> Iterator[Statement]:
         """It was done: whether it has helped."""
         assert attempt.until is not None
-        device = case.point.partition("/")[0]
-        if self._is_harmful(remedy, case):
-            yield from self._harmed(attempt, case, now, f"it holds that {remedy.harm}")
-        elif self._is_proven(remedy, device, is_over=case.stage == "proving"):
+        if self._is_proven(remedy, attempt.device, is_over=case.stage == "proving"):
             yield self._worked(attempt, remedy, case, now)
         elif now >= attempt.until:
             missed = f"it did not come to hold that {remedy.proof}" if remedy.proof else "the case was not over"
             self._note(attempt, "failed", f"{missed} within {duration(remedy.within)}")
             self._leave(attempt, now)
             yield from self._in_vain(attempt, remedy, case, now)
-
-    def _is_harmful(self, remedy: Remedy, case: Case) -> bool:
-        return bool(remedy.harm and self._facts.holds(remedy.harm, case.point.partition("/")[0]))
 
     def _worked(self, attempt: Attempt, remedy: Remedy, case: Case, now: float) -> Statement:
         del self._attempts[case.key]
