@@ -27,6 +27,7 @@ class Asker:
         self.answers = asyncio.Queue()
         self.states = asyncio.Queue()
         self.moments = asyncio.Queue()
+        self._told: set[str] = set()
 
     async def __aenter__(self):
         await self._client.__aenter__()
@@ -74,10 +75,14 @@ class Asker:
             return await self.answers.get()
 
     async def ask(self, do, seconds=15.0, **fields):
-        """Ask, and return what the next answer says."""
-        await self.say(do, question(**fields))
-        _, _, payload = await self.answer(seconds)
-        return json.loads(payload)
+        """Ask, and return what the next answer says. An answer may come twice when the hub was killed after it was sent."""
+        payload = question(**fields)
+        await self.say(do, payload)
+        while True:
+            told = json.loads((await self.answer(seconds))[2])
+            if told["id"] == json.loads(payload)["id"] or told["id"] not in self._told:
+                self._told.add(told["id"])
+                return told
 
     async def none(self, do="state", **fields):
         """Assert that nothing has been answered but what was taken: the answer to a last question is the next."""
