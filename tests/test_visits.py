@@ -358,11 +358,14 @@ def test_all_that_is_held_outlives_a_restart(hub):
     hub.do(["visit", "start", "by", "Jan", "on", "freezer-1"])
     owner = moments.Owner(id="installer", because="they do")
     handed = {"handed_over": moments.HandedOver(from_="desk", to="installer", because="they do")}
-    assert not list(hub.service.visits.take(Statement(change=held, owner=owner, adds=handed)))
+    statement = Statement(change=held, owner=owner, adds=handed, about=(("freezer-1/core", "warm"),))
+    assert not list(hub.service.visits.take(statement))
     memory = msgspec.json.decode(msgspec.json.encode(hub.service.memory()))
     hub._begin()
     hub.service.recall(memory, 0.0, hub.now())
-    hub.do(["visit", "end"])
+    (said, _) = hub.service.visits._end(hub.now(), "")
+    assert said.about == statement.about
+    hub.tell([said])
     data = hub.moments[0].data
     assert (data.forecast.latest_s, data.forecast.in_s, data.value, data.at_fault) == (None, DAY, None, "bus")
     assert (data.owner.id, data.handed_over.to) == ("installer", "installer")

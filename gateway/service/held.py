@@ -45,6 +45,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     owner: moments.Owner | None
     tried: tuple[Try, ...]
     adds: dict[str, Any]
+    about: tuple[tuple[str, str], ...] = ()
 
     def shifted(self, shift: float) -> "Held":
         """The same on another timeline."""
@@ -68,6 +69,7 @@ def hold(statement: Statement) -> Held:
         owner=statement.owner,
         tried=statement.tried,
         adds={name: msgspec.to_builtins(value) for name, value in statement.adds.items()},
+        about=statement.about,
     )
 
 
@@ -84,4 +86,4 @@ def release(held: Held, rules: Mapping[str, RuleKeys], facts: Facts) -> Statemen
         evidence=facts.evidence(point, held.since, held.at),
     )
     adds = {name: msgspec.convert(value, FIELDS[name]) for name, value in held.adds.items()}
-    return Statement(change=change, owner=held.owner, tried=held.tried, adds=adds)
+    return Statement(change=change, owner=held.owner, tried=held.tried, adds=adds, about=held.about)
