@@ -185,7 +185,8 @@ class HubCommands:
         }
 
     def _case(self, case: Case, numbers: Mapping[str, str]) -> dict[str, Any]:
-        known = self._grain(case.point, case.rule_id)
+        privacy = self._hub.privacy
+        known = privacy.grain(privacy.of_case(case))
         said = {"rule": case.rule_id, "point": case.point} if known.names else {}
         said |= {"says": case.says[:LONGEST]} if known.text == "full" else {}
         said |= {"acknowledged": case.acknowledged[:LONGEST]} if case.acknowledged else {}

@@ -31,6 +31,7 @@ from gateway.diagnosis.words import duration, fill, strangers
 from gateway.moments import Account, Comparison, Evidence, Mentioned, Moment, StillOpen
 from gateway.moments.numbers import rounded, second, significant
 from gateway.moments.wire import edited
+from gateway.service.casebook import Case
 
 BARE = Grain(value="none", evidence="none", text="plain", names=False)
 """What leaves of a class to which nobody agrees any more: that something has ended, and when."""
@@ -127,6 +128,10 @@ class Privacy:
             return data.privacy
         others = [self.class_of(one.point) for one in data.comparisons]
         return strictest([data.privacy, self.class_of(moment.subject, data.rule.id), *others])
+
+    def of_case(self, case: Case) -> PrivacyClass:
+        """Of a case, by all that it has been about."""
+        return strictest([self.class_of(point, rule) for point, rule in ((case.point, case.rule_id), *case.about)])
 
     def grain(self, one: PrivacyClass) -> Grain:
         """What leaves of a class, now."""
