@@ -64,7 +64,7 @@ class Tally(Struct, kw_only=True):
         change = statement.change
         match change.kind, change.phase:
             case "problem" | "prediction" | "hub" | "insight", Phase.OPENED:
-                _one_more(self.noticed, "hub" if change.kind == "problem" and change.point.device == HUB else change.kind)
+                _one_more(self.noticed, change.kind)
             case "milestone", Phase.OPENED:
                 self.milestones += 1
             case "visit", _:
