@@ -257,8 +257,6 @@ def test_a_digest_is_due_on_its_day_at_its_hour(keys: Digest, since: datetime, z
     assert at - since >= LEAST[keys.every]
     first = at - since - LEAST[keys.every] <= PERIODS[keys.every] + timedelta(hours=1)
     assert first or zone_name == "Pacific/Apia"  # which once left out a day
-        "the first there is"
-    )
     assert timedelta(0) <= gap(keys, at, zone) <= timedelta(hours=1) or zone_name == "Pacific/Apia"
     assert (local.minute == 0 and local.hour == keys.hour) or gap(keys, at, zone) or zone_name == "Pacific/Apia"
     if keys.every != "daily":
