@@ -126,6 +126,25 @@ async def test_a_visit_from_start_to_end_with_a_kill_in_the_middle(path, freezer
     assert closed.device.serial == "S-2"
 
 
+async def test_what_was_answered_outlives_a_kill_that_comes_right_after_it(path, visit, tmp_path):
+    for words, answer in (
+        (["start", "--by", "Jan"], 0),
+        (["note", "Looked around."], 0),
+        (["end"], 0),
+        (["end"], 1),
+    ):
+        async with HubProcess(path) as hub:
+            await hub.until("READY=1")
+            code, said = await visit(*words)
+            assert code == answer, said
+            hub.signal(signal.SIGKILL)
+            await hub.end()
+    with Store.open(tmp_path / "state" / "canary.db") as store:
+        rows = store.execute("SELECT wire FROM moment ORDER BY seq").fetchall()
+    (account,) = [moment.data.visit for (wire,) in rows if (moment := from_wire(wire)).data.kind == "visit"]
+    assert account.done == ("Looked around.",)
+
+
 async def test_mistakes_of_a_person_are_one_line_each_with_a_remedy(path, visit):
     assert await visit("end") == (1, f"no hub is running on {path.parent / 'state'}; start it with: systemctl start canary")
     async with HubProcess(path) as hub:
