@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import random
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from downlink_of import Clock, House, Keys, Note, UplinkKeys
@@ -298,6 +301,34 @@ async def test_what_was_cut_off_before_its_answer_is_told_as_interrupted_and_not
             assert await cloud.ask("note", id="e2") == told
             assert house.notes == []
             assert (await cloud.ask("set", id="e3"))["ok"]  # as good the second time
+
+
+@slow
+async def test_whenever_the_hub_is_killed_a_command_is_done_at_most_once_and_answered_truly(tmp_path, broker):
+    """Asked again under the same id until there is an answer; "done" means once, "interrupted" that nobody knows."""
+    luck = random.Random(1)
+    argv = [sys.executable, "-m", "peers.noting_hub", str(tmp_path), str(broker.port)]
+    ended = {}
+    async with Asker(broker.port) as cloud:
+        hub = await asyncio.create_subprocess_exec(*argv, cwd=Path(__file__).parent, stdout=asyncio.subprocess.DEVNULL)
+        await cloud.until_online()
+        for number in range(12):
+            id_ = f"k{number}"
+            await cloud.say("note", question(id=id_, text=id_))
+            if number % 2:
+                await asyncio.sleep(luck.uniform(0.0, 0.03))
+                hub.kill()
+                await hub.wait()
+                hub = await asyncio.create_subprocess_exec(*argv, cwd=Path(__file__).parent, stdout=asyncio.subprocess.DEVNULL)
+                await cloud.until_online()
+            told = await cloud.ask("note", id=id_, text=id_)
+            ended[id_] = "" if told["ok"] else error(told)
+        hub.kill()
+        await hub.wait()
+    notes = (tmp_path / "notes").read_text().split()
+    assert {id_: notes.count(id_) for id_, how in ended.items() if not how} == dict.fromkeys((i for i in ended if not ended[i]), 1)
+    assert {how for how in ended.values() if how} <= {"interrupted"}
+    assert all(notes.count(id_) <= 1 for id_ in ended)
 
 
 @slow
