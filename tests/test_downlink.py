@@ -306,7 +306,7 @@ async def test_what_was_cut_off_before_its_answer_is_told_as_interrupted_and_not
 @slow
 async def test_whenever_the_hub_is_killed_a_command_is_done_at_most_once_and_answered_truly(tmp_path, broker):
     """Asked again under the same id until there is an answer; "done" means once, "interrupted" that nobody knows."""
-    luck = random.Random(1)
+    luck, noted = random.Random(1), tmp_path / "notes"
     argv = [sys.executable, "-m", "peers.noting_hub", str(tmp_path), str(broker.port)]
     ended = {}
     async with Asker(broker.port) as cloud:
@@ -316,7 +316,10 @@ async def test_whenever_the_hub_is_killed_a_command_is_done_at_most_once_and_ans
             id_ = f"k{number}"
             await cloud.say("note", question(id=id_, text=id_))
             if number % 2:
-                await asyncio.sleep(luck.uniform(0.0, 0.03))
+                if number % 4 == 1:  # when it is done and not answered; else at any time
+                    while not (noted.exists() and id_ in noted.read_text().split()):  # noqa: ASYNC110
+                        await asyncio.sleep(0.002)
+                await asyncio.sleep(luck.uniform(0.0, 0.02))
                 hub.kill()
                 await hub.wait()
                 hub = await asyncio.create_subprocess_exec(*argv, cwd=Path(__file__).parent, stdout=asyncio.subprocess.DEVNULL)
@@ -325,7 +328,7 @@ async def test_whenever_the_hub_is_killed_a_command_is_done_at_most_once_and_ans
             ended[id_] = "" if told["ok"] else error(told)
         hub.kill()
         await hub.wait()
-    notes = (tmp_path / "notes").read_text().split()
+    notes = noted.read_text().split()
     assert {id_: notes.count(id_) for id_, how in ended.items() if not how} == dict.fromkeys((i for i in ended if not ended[i]), 1)
     assert {how for how in ended.values() if how} <= {"interrupted"}
     assert all(notes.count(id_) <= 1 for id_ in ended)

@@ -31,7 +31,7 @@ class Noting(House):
             file.write(f"{command.text}\n")
             file.flush()
             os.fsync(file.fileno())
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.1)
         return {"noted": command.text}
 
 
