@@ -393,7 +393,7 @@ def test_notes_findings_and_devices_are_in_its_account(hub):
         (["start", "by", "An"], "busy", "a visit by Jan is on; end it first with: canary visit end"),
         (["replaced", "freezr-1"], "not-found", 'device: there is no device "freezr-1"; did you mean freezer-1?'),
         (["serviced", "cellar"], "not-found", 'there is no device "cellar"'),
-        (["note", ""], "wrong-value", "text: 0 characters, expected at least 1"),
+        (["note", " "], "wrong-value", 'text: found text " ", expected text such as "The condenser was full of dust."'),
         (["note", "x" * 301], "wrong-value", "text: 301 characters, expected at most 300"),
     ],
 )

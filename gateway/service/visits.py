@@ -44,13 +44,15 @@ CREDIT_ELSE = 86400.0
 
 # ---------------------------------------------------------------- what may be asked
 
-Text = Annotated[str, Meta(min_length=1, max_length=300, description="In a sentence or two.")]
+Text = Annotated[
+    str, Meta(pattern=r"\S", max_length=300, description="In a sentence or two.", examples=["The condenser was full of dust."])
+]
 
 
 class Start(Command, frozen=True, kw_only=True):
     """A technician begins to work: what happens to these devices is held until they have done."""
 
-    by: Annotated[str, Meta(min_length=1, max_length=80, description="Who is on site.", examples=["Jan Peeters"])]
+    by: Annotated[str, Meta(pattern=r"\S", max_length=80, description="Who is on site.", examples=["Jan Peeters"])]
     on: Annotated[
         tuple[str, ...],
         Meta(max_length=MOST, description='Devices, and "bus.NAME" with all that hangs on it; globs allowed. All if not given.'),
