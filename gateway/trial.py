@@ -28,6 +28,7 @@ from gateway.config.fragments import documents
 from gateway.config.model import Config
 from gateway.config.privacy import CLASSES
 from gateway.config.problems import ConfigError, quoted
+from gateway.config.reach import reach
 from gateway.config.reader import load_one
 from gateway.config.secrets import WAYS
 from gateway.diagnosis.contract import AWAY
@@ -211,6 +212,9 @@ def _oversteps(before: Config, config: Config) -> Iterator[tuple[str, str]]:
     for section, table in (("downlink", "downlink"), ("privacy", "privacy"), ("remedies", "remedy")):
         if getattr(before, section) != getattr(config, section):
             yield table, "only the config of this machine can change this table; repeat it as it is there"
+    mine, theirs = reach(before), reach(config)
+    for path in sorted(path for path in mine if mine[path] != theirs.get(path)):
+        yield path, "a remedy of this machine acts on this, or goes by it; repeat it as it is there"
     for name, device in before.devices.items():
         for point in device.points.keys() & _points(config, name):
             was, is_ = _class(before, name, point), _class(config, name, point)

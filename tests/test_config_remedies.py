@@ -9,6 +9,8 @@ import pytest
 from gateway.config import ConfigError, load
 from gateway.config.actions import Cycle, Reopen, Run, Write
 from gateway.config.changes import changes
+from gateway.config.reach import reach
+from gateway.trial import _oversteps
 
 PAGE = Path(__file__).parent.parent / "docs" / "remedies.md"
 HOUSE = """
@@ -39,8 +41,8 @@ signal = { input = 0 }
 
 @pytest.fixture
 def read(tmp_path):
-    def read(text):
-        (tmp_path / "hub.toml").write_text(HOUSE + text, "utf-8")
+    def read(text, house=HOUSE):
+        (tmp_path / "hub.toml").write_text(house + text, "utf-8")
         return load(tmp_path / "hub.toml")
 
     return read
@@ -127,3 +129,33 @@ def test_a_reload_knows_which_remedies_have_changed(read):
     old, new = read(text), read(text.replace("remedy.a", "remedy.b"))
     assert changes(old, new).remedies == {"a", "b"}
     assert not changes(old, read(text))
+
+
+def test_how_far_the_remedies_reach_is_known_by_what_they_write_open_and_ask(read):
+    text = '[remedy.x]\nfor = "device-silent"\non = "r*"\ncycle = "relay/router"\n'
+    text += 'when = "freezer-1/door == off"\nproof = "signal > 3"\n'
+    config = read(text + '[remedy.y]\nfor = "bus-down"\nreopen = "bus.plant"\n')
+    assert sorted(reach(config)) == [
+        "bus.plant", "device.freezer-1", "device.freezer-1.points.door", "device.relay", "device.relay.points.router",
+        "device.relay.points.signal", "device.router", "device.router.points.signal",
+    ]  # fmt: skip
+    assert reach(config)["device.relay.points.signal"] is None
+    assert reach(read("")) == {}
+
+
+@pytest.mark.parametrize(
+    ("was", "is_", "path"),
+    [
+        ("router = { coil = 3,", "router = { coil = 4,", "device.relay.points.router"),
+        ("door = { discrete = 3 }", "door = { discrete = 4 }", "device.freezer-1.points.door"),
+        ('bus = "plant"\nunit = 2', 'bus = "plant"\nunit = 3', "device.relay"),
+        ('host = "192.168.1.20"', 'host = "192.168.1.21"', "bus.plant"),
+        ("signal = { input = 0 }", "signal = { input = 1 }", ""),
+    ],
+)
+def test_a_fetched_config_cannot_turn_a_remedy_against_something_else(read, was, is_, path):
+    """It may change whatever else it likes."""
+    text = '[remedy.x]\nfor = "device-silent"\non = "router"\ncycle = "relay/router"\nwhen = "freezer-1/door == off"\n'
+    before = read(text)
+    fetched = read(text, HOUSE.replace(was, is_))
+    assert [told for told, _ in _oversteps(before, fetched)] == ([path] if path else [])
