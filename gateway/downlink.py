@@ -28,6 +28,7 @@ from gateway.answers import Answers, Known
 from gateway.clock import Clock
 from gateway.commands import CommandError, Commands, Effect, Request
 from gateway.config.downlink import Downlink as Config
+from gateway.config.problems import nearest, one_of
 from gateway.link import Publication
 from gateway.question import Place, Question, Refusal, read
 from gateway.store import Store, StoreError
@@ -93,8 +94,14 @@ class Downlink:
         self._counted_at = clock.now()
 
     def adopt(self, config: Config) -> None:
-        """Go by another config from now on."""
+        """Go by this config from now on."""
         self._config = config
+        known = self._commands.names("cloud")
+        for name in config.allow:
+            if name not in known:
+                near = nearest(name, known)
+                hint = f'did you mean "{near}"?' if near else one_of(known, len(known))
+                log.warning("there is no command of this name", allow=name, hint=hint)
 
     # ------------------------------------------------------------ what the uplink asks
 

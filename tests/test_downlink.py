@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from downlink_of import Clock, House, Keys, Note, UplinkKeys
+from structlog.testing import capture_logs
 
 from gateway import answers as answers_module
 from gateway import downlink as downlink_module
@@ -245,6 +246,16 @@ async def test_what_cannot_be_read_is_answered_where_somebody_waits_and_left_whe
         assert (told["id"], error(told)) == ("", error(told))
     await cloud.none("look")
     assert house.notes == []
+
+
+def test_a_slip_in_the_names_of_what_is_allowed_is_told(tmp_path):
+    with Store.open(tmp_path / "canary.db") as store, ThreadPoolExecutor(1) as thread:
+        commands = Commands()
+        commands.add("look", Note, lambda note: {}, Effect.NONE)
+        downlink = Downlink("hub-1", Keys(), Clock(), commands, store=store, thread=thread, wake=asyncio.Event())
+        with capture_logs() as lines:
+            downlink.adopt(Keys(allow=("look", "lok")))
+        assert [(line["allow"], line["hint"]) for line in lines] == [("lok", 'did you mean "look"?')]
 
 
 @slow

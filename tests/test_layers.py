@@ -57,7 +57,7 @@ KNOWS = {
     "gateway.question": {"gateway.commands", "gateway.config"},
     "gateway.answers": {"gateway.commands", "gateway.question", "gateway.store"},
     "gateway.downlink": {
-        "gateway.answers", "gateway.clock", "gateway.commands", "gateway.config.downlink", "gateway.link", "gateway.question",
+        "gateway.answers", "gateway.clock", "gateway.commands", "gateway.config", "gateway.link", "gateway.question",
         "gateway.store",
     },
     "gateway.fetch": set(),
