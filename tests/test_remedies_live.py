@@ -6,11 +6,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from gateway import filing
+from gateway.agent import Hub
 from gateway.cli import main
+from gateway.clock import SystemClock
+from gateway.config import load
 from gateway.moments import from_wire
+from gateway.service import remedies
+from gateway.service.contract import Statement
 from gateway.store import Store
+from gateway.watchdog import Notifier
 
+from moments_of import change
 from peers.hub_process import HubProcess
 from peers.modbus_server import Slave, TcpWire, listening, stands_in, well_tcp
 from peers.relay_board import BOARD, RelayBoard
@@ -241,6 +250,29 @@ async def test_what_does_harm_is_broken_off_and_the_relay_is_on(relay, board, fr
         await hub.until("phase=worsened")
         await stopped(hub)
     assert steps(tmp_path) == [("problem", "opened", []), ("problem", "worsened", ["harmed"])]
+
+
+async def test_no_order_leaves_while_the_disk_cannot_take_what_is_remembered_of_it(relay, board, freezer, tmp_path, monkeypatch):
+    monkeypatch.setattr(remedies, "LOOK", 0.1)
+    monkeypatch.setattr(filing, "RETRY", 0.1)
+    freezer.tables["input"][0] = COLD
+    stop = asyncio.Event()
+    with Store.open(tmp_path / "state" / "canary.db") as store, capture_logs() as log:
+        hub = Hub(load(relay), SystemClock(), store)
+        running = asyncio.create_task(hub.run(stop, Notifier()))
+        await board.is_read(2)
+        (pages,) = store.execute("PRAGMA page_count").fetchone()
+        store.execute(f"PRAGMA max_page_count = {pages}")
+        hub.tell([Statement(change=change(episode=f"one {number}", says="x" * 900)) for number in range(30)])
+        await until(lambda: any(line["event"] == "moments wait in memory" for line in log), 15.0)
+        freezer.tables["input"][0] = WARM
+        await until(lambda: any(case.tried for case in hub.service.book), 15.0)
+        await board.is_read(5)
+        assert board.history == []
+        store.execute("PRAGMA max_page_count = 1000000")
+        await until(lambda: board.history == ["R1=OFF", "R1=ON"], 15.0)
+        stop.set()
+        await running
 
 
 @pytest.fixture
