@@ -396,6 +396,7 @@ class Hub:
         now = self._clock.now()
         yield from views.account(self.config.hub.id, self.engine, self.pollers, self._facts().clock, now, known)
         yield from self.service.visits.account(now)
+        yield from self.service.remedies.account(now)
 
     def history(self, _question: Mapping[str, Any]) -> Iterator[str]:
         """See gateway/views.py."""

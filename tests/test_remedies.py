@@ -503,6 +503,20 @@ def test_its_memory_does_not_change_while_nothing_happens_and_is_empty_when_all_
     assert (after["attempts"], after["mendings"], after["rehearsed"], after["spent"]["tries"]) == ([], [], {}, {})
 
 
+def test_a_person_at_the_terminal_sees_what_is_under_way(make):
+    house = make(CYCLE).read(core=-10.0)
+    account = house.service.remedies.account
+    assert list(account(house.now() + 30.0)) == ["remedy cycle for freezer, begun 30 s ago: it is being carried out"]
+    house.finish()
+    assert list(account(house.now() + 30.0)) == ["remedy cycle for freezer, begun 30 s ago: its effect is waited for"]
+    house.wait(610)
+    house.wait(60)
+    house.break_off()
+    assert list(account(house.now())) == [
+        "remedy cycle for freezer: what it may have left off has to be put right; tried 0 times so far"
+    ]
+
+
 # ---------------------------------------------------------------- for any course of things
 
 LIMITS = """

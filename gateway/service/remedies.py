@@ -4,8 +4,7 @@ Promises
 - A try is in the case, and so in what is stored, before its order leaves: `orders` are what may be carried out once everything that
   the service remembers is on the disk. Nothing is done twice for one try.
 - One try at a time for each case, and for each device that it touches; within all limits (`allowance.py`).
-- What has helped is told once, as a recovery. What has not, after the last try, makes the case more severe, and it says what was
-  tried.
+- What has helped is told once, as a recovery. What has not makes the case more severe after the last try, and it says so.
 - At the first sign of harm the hub stops, undoes what it can, and tries nothing more in this case.
 - What the hub was in the middle of when it was killed is known as such, is told, and is not taken up again: what may have been left
   off is switched on first, and another try is another try, with all its conditions.
@@ -352,6 +351,10 @@ class Remedies:
             done = f"{attempt.did} {sentence(says)}" if attempt.did else sentence(says)
             told = Try(what=attempt.what, at=attempt.at, result=result, says=done)
             case.tried = [told if attempt.is_in(one) else one for one in case.tried]
+
+    def account(self, now: float) -> Iterator[str]:
+        """What is under way, for a person at a terminal."""
+        return self._words.account(self._attempts.values(), self._mendings, now)
 
     # ------------------------------------------------------------ across a restart
 

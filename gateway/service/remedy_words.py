@@ -1,12 +1,13 @@
 """What is said of remedies."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from gateway.config.remedies import Remedy
-from gateway.diagnosis.words import quantity
+from gateway.diagnosis.words import duration, quantity
 from gateway.moments import Comparison
 from gateway.service.attempt import Attempt, known
 from gateway.service.contract import Facts
+from gateway.service.mending import Mending
 
 
 class RemedyWords:
@@ -39,6 +40,15 @@ class RemedyWords:
         """What its case is about, before and after."""
         now = self._now(attempt.point)
         return Comparison(point=now.point, unit=now.unit, before=attempt.before, after=now.after)
+
+    def account(self, attempts: Iterable[Attempt], mendings: Iterable[Mending], now: float) -> Iterator[str]:
+        """What is under way, for a person at a terminal."""
+        for one in attempts:
+            waits = "its effect is waited for" if one.stage == "watched" else "it is being carried out"
+            yield f"remedy {one.remedy} for {one.device}, begun {duration(now - one.at)} ago: {waits}"
+        for other in mendings:
+            what = "what it may have left off" if other.restores else "what it wrote"
+            yield f"remedy {other.remedy} for {other.device}: {what} has to be put right; tried {other.tried} times so far"
 
     def _label(self, point_id: str) -> str:
         point = self._facts.point(point_id)
