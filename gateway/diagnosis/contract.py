@@ -98,8 +98,8 @@ class RuleKeys(Keys, frozen=True, kw_only=True):
     proof: Annotated[
         Seconds | None,
         Meta(
-            description="How long it must stay well, with values throughout, before its case is closed; as long as it had to last to be "
-            "told if not given, but at least 1 min and at most a day."
+            description="How long it must stay well, with values throughout, before its case is closed; as long as it had to last "
+            "to be told if not given, but at least 1 min and at most a day."
         ),
     ] = None
     gap: Annotated[Seconds, Meta(description="Opened again so soon, it is the same episode; its end is told then.")] = 0.0
