@@ -182,7 +182,7 @@ async def test_a_kill_in_the_middle_is_known_after_it_and_never_repeated_blindly
         else:
             await until(lambda: board.history == [*left, "R1=ON"], 15.0)
             await hub.until("phase=worsened")
-        await board.is_read(13)  # for longer than the spacing
+        await board.is_read(11)  # for longer than the spacing
         assert "R1=OFF" not in board.history[len(left) :]
         board.setpoint = 20.0
         await until(lambda: board.history[-2:] == ["R1=OFF", "R1=ON"] and len(board.history) > len(left) + 1, 15.0)
@@ -200,7 +200,7 @@ async def test_a_kill_in_the_middle_is_known_after_it_and_never_repeated_blindly
 
 @pytest.mark.parametrize("moment", ["done", "proven", "told"])
 async def test_a_kill_after_it_repeats_nothing_and_tells_once_that_it_has_helped(relay, board, freezer, tmp_path, moment):
-    relay.write_text(relay.read_text("utf-8").replace('proof = "0 s"', 'proof = "1 s"'), "utf-8")
+    relay.write_text(relay.read_text("utf-8").replace('proof = "0 s"', 'proof = "200 ms"'), "utf-8")
     async with life(relay, moment) as hub:
         await until(lambda: len(board.history) == 2, 15.0)
         if moment != "done":
