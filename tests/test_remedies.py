@@ -245,6 +245,14 @@ def test_what_does_harm_while_it_is_being_done_is_broken_off_and_switched_on(mak
     assert [order.restores for order in house.given] == [True]
 
 
+def test_a_write_that_is_broken_off_is_put_back_to_what_was_read_last(make):
+    """Whether the device took it is not known."""
+    house = make(COLDER).read(core=-10.0)
+    house.read(core=1.0).wait(10)
+    house.break_off()
+    assert [order.action for order in house.given] == [Write("freezer", "setpoint", -18.0)]
+
+
 def test_what_does_harm_before_it_was_begun_is_not_begun(make):
     house = make(COLDER)
     house.service.remedies.hand_out = lambda _: False  # the disk takes nothing

@@ -92,6 +92,16 @@ def known(outcome: Outcome | None) -> Value | None:
     return None if isinstance(outcome, NoValue) else outcome
 
 
+def reads(last: tuple[Outcome, float] | None) -> Value | None:
+    """What a point says, by its newest reading."""
+    return known(last[0]) if last else None
+
+
+def written(action: Action) -> str:
+    """The point that an action writes and could be put back; empty where there is none."""
+    return f"{action.device}/{action.point}" if isinstance(action, Write) else ""
+
+
 def sentence(text: str) -> str:
     """With a capital and a full stop, and not longer than a case has room for."""
     line = " ".join(text.split())

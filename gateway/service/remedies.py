@@ -25,7 +25,7 @@ from gateway.diagnosis.contract import Phase
 from gateway.diagnosis.episode import SEVERER
 from gateway.diagnosis.words import duration
 from gateway.service.allowance import Allowance, times
-from gateway.service.attempt import Attempt, Order, known, sentence, touches
+from gateway.service.attempt import Attempt, Order, known, reads, sentence, touches, written
 from gateway.service.casebook import Case, Casebook
 from gateway.service.casework import BY_ITSELF, ENDS
 from gateway.service.contract import NEVER, Deed, Facts, Result, Statement, Try
@@ -88,7 +88,7 @@ class Remedies:
         if mending := self._mendings.get(number):
             yield from self._mended(mending, now, done=done, says=says)
         elif attempt := self._of(number):
-            attempt.was = known(before)
+            attempt.was = attempt.was if known(before) is None else known(before)
             remedy, case = self._remedies.get(attempt.remedy), self._book.get(attempt.case)
             if attempt.stage == "stopped" or remedy is None or case is None:
                 self._leave(attempt, now, undo=attempt.stage == "stopped", restore=not done)
@@ -110,7 +110,7 @@ class Remedies:
         self.next_due = now
         attempt = self._of(number)
         if attempt and attempt.stage == "stopped":
-            self._leave(attempt, now, restore=True)
+            self._leave(attempt, now, undo=True, restore=True)
         elif attempt:
             yield from self._interrupted(attempt, now)
 
@@ -201,7 +201,6 @@ class Remedies:
     def begin(self, name: str, case: Case, now: float) -> None:
         """A try begins: it is in the case, and its order waits until that is stored."""
         remedy = self._remedies[name]
-        last = self._facts.last(case.point)
         attempt = Attempt(
             number=self._next(),
             remedy=name,
@@ -210,7 +209,8 @@ class Remedies:
             action=remedy.action,
             at=now,
             openings=case.openings,
-            before=known(last[0]) if last else None,
+            before=reads(self._facts.last(case.point)),
+            was=reads(self._facts.last(written(remedy.action))),
         )
         self._attempts[case.key] = attempt
         self.allowance.begin(name, case, now)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from gateway.config.remedies import Remedy
 from gateway.diagnosis.words import duration, quantity
 from gateway.moments import Comparison
-from gateway.service.attempt import Attempt, known
+from gateway.service.attempt import Attempt, reads
 from gateway.service.contract import Facts
 from gateway.service.mending import Mending
 
@@ -55,5 +55,5 @@ class RemedyWords:
         return point.label if point else point_id
 
     def _now(self, point_id: str) -> Comparison:
-        last, point = self._facts.last(point_id), self._facts.point(point_id)
-        return Comparison(point=point_id, unit=point.unit if point else "", after=known(last[0]) if last else None)
+        point = self._facts.point(point_id)
+        return Comparison(point=point_id, unit=point.unit if point else "", after=reads(self._facts.last(point_id)))
