@@ -65,7 +65,7 @@ def run(subject: Engine, events: Events, start: float = 0.0) -> list[Change]:
 def step(subject: Engine, at: float, said: Any) -> list[Change]:
     """What one batch, or a tick, brings: by episode, since it does not matter which point of a batch wakes a rule over several.
 
-    So what is said to be wrong beside it is left out: it is what has been seen by then, and the order in a batch is nobody's promise.
+    So what is said to be wrong beside it is left out: it is what has been seen by then, and the order in a batch is no promise.
     """
     changes = subject.tick(at) if said is None else subject.feed(Batch(said[0], at, *said[1:]))
     return sorted((replace(change, fault=None) for change in changes), key=lambda change: (change.at, change.episode))
