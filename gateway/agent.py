@@ -10,10 +10,8 @@ import random
 import signal
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
-from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -21,14 +19,11 @@ import drivers
 from drivers.contract import Batch
 from gateway import __version__, moments, views
 from gateway.clerk import Clerk
-from gateway.clock import Clock, SystemClock, wall_time, week_time
+from gateway.clock import Clock, SystemClock
 from gateway.commands import Commands
 from gateway.config import ConfigError
 from gateway.config.model import Config
-from gateway.config.units import convert
 from gateway.control import Control
-from gateway.diagnosis.causes import unknown
-from gateway.diagnosis.contract import Change
 from gateway.diagnosis.engine import Engine
 from gateway.downlink import Downlink
 from gateway.fetched import in_force
@@ -37,17 +32,16 @@ from gateway.hands import Hands
 from gateway.health import LOOK, Health
 from gateway.hub_commands import HubCommands
 from gateway.lifetime import is_first_since_boot
+from gateway.mind import Mind
 from gateway.polling import Poller, Schedule
 from gateway.privacy_commands import PrivacyCommands
 from gateway.remedy_commands import RemedyCommands
-from gateway.saved_state import Stamp, without_memory
 from gateway.service import asked
 from gateway.service.contract import Statement
 from gateway.service.desk import Desk
-from gateway.service.facts import HubFacts
 from gateway.service.privacy import Privacy
 from gateway.service.service import Service
-from gateway.store import Store, StoreError
+from gateway.store import Store
 from gateway.trial import Trial
 from gateway.uplink import Uplink
 from gateway.watchdog import Notifier, Pulse
@@ -84,6 +78,7 @@ class Hub:
         self._store = store
         self.clerk = Clerk(config, store, clock)
         self.outbox = self.clerk.outbox
+        self.mind = Mind(config, clock)
         self._boots = is_first_since_boot(store, clock)
         self._wear = Wear(store, clock.now)
         desk = Desk(config, store, clock, self._facts)
@@ -95,7 +90,7 @@ class Hub:
             self._thread,
             self.clerk,
             desk,
-            state=self._state,
+            state=self.mind.state,
             filed=self._filed,
             ordered=self.hands.ordered,
             carry_out=self.hands.carry_out,
@@ -105,17 +100,25 @@ class Hub:
         PrivacyCommands(self).offer(self.commands)
         asked.offer(self.commands, self, clock)
         RemedyCommands(self, clock).offer(self.commands)
-        self.engine = self._engine(config)
-        self.service = self._service(config)
         self.pollers: dict[str, Poller] = {}
         self._pace: Mapping[str, float] = {}  # devices that are read faster for a while
-        self.tell(self._resume())
+        self.tell(self.mind.resume(self.filing.saved.load, desk.forget))
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._mail = asyncio.Event()  # there are moments for the uplink
         self._swapping = asyncio.Lock()  # held while another config is put to work
         self._is_over = False
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = float("inf")
+
+    @property
+    def engine(self) -> Engine:
+        """The diagnosis at work."""
+        return self.mind.engine
+
+    @property
+    def service(self) -> Service:
+        """The service at work."""
+        return self.mind.service
 
     # ------------------------------------------------------------ the tree
 
@@ -237,10 +240,9 @@ class Hub:
     # ------------------------------------------------------------ from a batch to a moment
 
     def _deliver(self, batch: Batch) -> None:
-        changes = self.engine.feed(batch)
-        if changes:
-            self._hand_over(changes)
-        if self._next_due() < self._alarm_at:
+        if statements := self.mind.feed(batch):
+            self.tell(statements)
+        if self.mind.next_due < self._alarm_at:
             self._set_alarm()
         if self._audience:
             self._audience.batch(batch)
@@ -249,35 +251,25 @@ class Hub:
         """One timer for all deadlines of all rules."""
         if self._alarm:
             self._alarm.cancel()
-        wait = min(max(self._next_due() - self._clock.now(), 0.0), ALARMS)
+        wait = min(max(self.mind.next_due - self._clock.now(), 0.0), ALARMS)
         self._alarm_at = self._clock.now() + wait
         self._alarm = asyncio.get_running_loop().call_later(wait, self.look)
         self.pulse.expect("alarm", self._alarm_at)
 
-    def _next_due(self) -> float:
-        return min(self.engine.next_due, self.service.next_due)
-
     def look(self) -> None:
         """Do what is due."""
-        now = self._clock.now()
-        changes = self.engine.tick(now)
-        if changes:
-            self._hand_over(changes)
-        statements = self.service.tick(now)
+        statements = self.mind.tick(self._clock.now())
         if statements or self.hands.ordered():
             self.tell(statements)
         self.filing.look()
         self._set_alarm()
 
-    def _hand_over(self, changes: Sequence[Change]) -> None:
-        self.tell(self.service.take(changes))
-
     def tell(self, statements: Sequence[Statement]) -> None:
         """Let these be told, and what the service has noted be kept."""
         self.filing.tell(statements)
         self.hands.stop_harm()
-        for deed in self.service.deeds():
-            self._hand_over(self.engine.note(*deed))
+        if more := self.mind.note_deeds():
+            self.tell(more)
         self._keep_pace()
 
     def _keep_pace(self) -> None:
@@ -298,43 +290,6 @@ class Hub:
             log.info("moment", says=moment.data.says, phase=moment.data.phase.value, case=moment.data.case)
             if self._audience:
                 self._audience.moment(moment)
-
-    # ------------------------------------------------------------ across a restart
-
-    def _resume(self) -> list[Statement]:
-        """Go on where the hub left off, if need be without what it had learnt; returns what is to be told of that.
-
-        What lies on a disk may be anything, and must not keep the hub from its work: hence the broad excepts.
-        """
-        try:
-            saved = self.filing.saved.load()
-            if saved is None:
-                return []
-            try:
-                return self._go_on(saved.engine, saved.stamp)
-            except Exception as error:  # noqa: BLE001
-                self._begin_anew("what was learnt is lost", error)
-                return self._go_on(without_memory(saved.engine), saved.stamp)
-        except Exception as error:  # noqa: BLE001
-            self._begin_anew("what was learnt is lost, and what was open is forgotten", error)
-            with suppress(StoreError):  # a full disk
-                self.filing.desk.forget()
-            return []
-
-    def _begin_anew(self, event: str, error: Exception) -> None:
-        log.error(event, fault=f"the saved state cannot be read: {str(error) or repr(error)}")
-        self.engine = self._engine(self.config)
-        self.service = self._service(self.config)
-
-    def _go_on(self, state: Mapping[str, Any], stamp: Stamp) -> list[Statement]:
-        shift, off = stamp.until(Stamp.now(self._clock))
-        changes = self.engine.restore(state, shift=shift, off=off)
-        told = self.service.recall(state["service"], shift, self._clock.now(), off)
-        log.info("goes on where it left off", off=f"{off:.0f} s", open_episodes=len(self.engine.open_episodes()))
-        return [*told, *self.service.take(changes)]
-
-    def _state(self, all_of_it: bool) -> dict[str, Any]:
-        return {**self.engine.state(history=False, calm=all_of_it), "service": self.service.memory()}
 
     # ------------------------------------------------------------ facts about the hub
 
@@ -428,15 +383,7 @@ class Hub:
             if not _same_bus(old, config, name):
                 await self._end(f"bus:{name}")
                 del self.pollers[name]
-        ended: Sequence[Change] = ()
-        if _for_engine(old) != _for_engine(config):
-            engine = self._engine(config)
-            ended = engine.adopt(self.engine)
-            self.engine = engine
-        known = self.service.memory()
-        self.service = self._service(config)
-        self.tell(self.service.recall(known, 0.0, self._clock.now()))
-        self._hand_over(ended)
+        self.tell(self.mind.adopt(config))
         self.filing.desk = Desk(config, self._store, self._clock, self._facts)
         self.clerk.adopt(config)
         if (old.uplink, old.downlink) != (config.uplink, config.downlink):
@@ -451,19 +398,6 @@ class Hub:
         self.hands.resume()
         self._set_alarm()
         log.info("config reloaded", devices=len(config.devices), rules=len(config.rules))
-
-    def _engine(self, config: Config) -> Engine:
-        zone = ZoneInfo(config.hub.time_zone)
-        surroundings = config.surroundings(wall_time(self._clock, zone))
-        return Engine(config.rules, config.points(), convert, self._clock.now(), week_time(self._clock, zone), surroundings)
-
-    def _service(self, config: Config) -> Service:
-        return Service(config, HubFacts(config, self.engine, self._clock))
-
-
-def _for_engine(config: Config) -> tuple[object, ...]:
-    """What the engine is built from."""
-    return config.points(), config.rules, config.surroundings(unknown), config.hub.time_zone
 
 
 def _same_bus(old: Config, new: Config, name: str) -> bool:

@@ -282,7 +282,7 @@ async def test_a_hub_that_is_stopped_in_the_middle_of_a_write_does_not_write_it_
         running = asyncio.create_task(hub.run(stop, Notifier()))
         await asyncio.sleep(0)
         with store._lock:  # the disk takes its time
-            hub._hand_over([change()])
+            hub.tell(hub.service.take([change()]))
             for turn in range(100):
                 await asyncio.sleep(0)
                 if turn == 50:

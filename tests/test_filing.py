@@ -63,7 +63,7 @@ async def test_an_episode_is_not_remembered_before_its_moment_is_stored(hub, sto
             (pages,) = store.execute("PRAGMA page_count").fetchone()
             store.execute(f"PRAGMA max_page_count = {pages}")
             points = [point(f"freezer-{number}/core_temp") for number in range(30)]
-            hub._hand_over([change(episode=f"one {one.id}", point=one, says="x" * 900) for one in points])
+            hub.tell(hub.service.take([change(episode=f"one {one.id}", point=one, says="x" * 900) for one in points]))
             await until(lambda: any(line["event"] == "moments wait in memory" for line in told))
             store.execute("PRAGMA max_page_count = 1000000")
             await hub.filing.save(all_of_it=True)

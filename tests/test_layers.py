@@ -69,6 +69,10 @@ KNOWS = {
         "drivers.contract", "gateway.clock", "gateway.commands", "gateway.config", "gateway.diagnosis.engine", "gateway.outbox",
         "gateway.service",
     },
+    "gateway.mind": {
+        "drivers.contract", "gateway.clock", "gateway.config", "gateway.diagnosis", "gateway.saved_state", "gateway.service",
+        "gateway.store",
+    },
     "gateway.outbox": {"gateway.clock", "gateway.moments", "gateway.store"},
     "gateway.backoff": {"gateway.dial"},
     "gateway.link": {"gateway.backoff", "gateway.clock", "gateway.config.model", "gateway.dial", "gateway.reason_codes"},
