@@ -60,8 +60,10 @@ class Clerk:
         """
         with self._store.transaction():
             now = self._lifetime.now()
-            made, withheld = self._that_may_leave([self._written(desk, statement) for statement in statements])
-            admitted = self._ceilings.admit(made, now)
+            written = [self._written(desk, statement) for statement in statements]
+            once = {moment.data.case for moment, statement in zip(written, statements, strict=True) if statement.once}
+            made, withheld = self._that_may_leave(written, once)
+            admitted = self._ceilings.admit(made, now, once)
             notices = [self._about_itself(notice, desk) for notice in admitted.notices]
             made = [*admitted.moments, *notices]
             self._consent.count(now, made, withheld)
@@ -116,13 +118,13 @@ class Clerk:
         whose = strictest([moment.data.privacy, *others])
         return replace(moment, data=replace(moment.data, privacy=whose)) if whose != moment.data.privacy else moment
 
-    def _that_may_leave(self, made: Sequence[Moment]) -> tuple[list[Moment], list[PrivacyClass]]:
-        """What may leave of some moments, and the classes of those of which nothing may."""
+    def _that_may_leave(self, made: Sequence[Moment], once: Collection[str]) -> tuple[list[Moment], list[PrivacyClass]]:
+        """What may leave of some moments, and the classes of those of which nothing may; `once`: see `Ceilings.admit`."""
         leaving: list[Moment] = []
         withheld: list[PrivacyClass] = []
         for moment in made:
-            if self.privacy.is_withdrawn(moment) and moment.data.phase not in LAST:
-                self._ceilings.leave_untold(moment)
+            if self.privacy.is_withdrawn(moment) and (moment.data.phase not in LAST or moment.data.case in once):
+                self._ceilings.leave_untold(moment, once)
                 withheld.append(self.privacy.of(moment))
             else:
                 leaving.append(self.privacy.leaving(moment))

@@ -15,7 +15,7 @@ from gateway.diagnosis.contract import Phase
 from gateway.moments import MAX_BYTES, from_wire, to_wire
 from gateway.outbox import Outbox
 from gateway.service import own_health
-from gateway.service.ceilings import DAY, GOOD_TO_KNOW, HOUR, LAST, NUMBERS, ONE_OFF, Ceilings
+from gateway.service.ceilings import DAY, GOOD_TO_KNOW, HOUR, LAST, NUMBERS, Ceilings
 from gateway.service.desk import Desk as ServiceDesk
 from gateway.store import Store
 
@@ -234,11 +234,35 @@ def test_a_hub_that_has_told_enough_today_says_nothing_of_itself_either(store):
     assert ceilings.admit_own(told, DAY)
 
 
-@pytest.mark.parametrize("kind", sorted(ONE_OFF))
+@pytest.mark.parametrize("kind", sorted({*GOOD_TO_KNOW, "visit"}))
 def test_what_is_told_once_keeps_no_room_for_an_end(store, kind):
     ceilings = Ceilings(store, Limits(moments_per_day=100, moments_per_rule_and_hour=1000))
     most = 48 if kind in GOOD_TO_KNOW else 73  # a half of the ceiling, or three quarters
-    assert len(ceilings.admit([step(number, kind=kind, severity="info") for number in range(90)], 0.0).moments) == most
+    batch = [step(number, kind=kind, severity="info") for number in range(90)]
+    assert len(ceilings.admit(batch, 0.0, once={each.data.case for each in batch}).moments) == most
+
+
+def test_an_insight_with_an_end_keeps_its_own_room_and_takes_nobody_elses(store):
+    """A tag that is there and goes again is told both times; its end gives back what its beginning took, and no more."""
+    ceilings = Ceilings(store, Limits(moments_per_day=20, moments_per_rule_and_hour=1000))
+    tags = [step(number, "tag", kind="insight", severity="info") for number in range(20)]
+    told = numbers(ceilings.admit(tags, 0.0))
+    assert told == [0, 1, 2, 3]  # half of 20, with room for as many ends and the hub's own two
+    ends = [replace(each, data=replace(each.data, phase=Phase.CLOSED)) for each in tags]
+    problems = [step(number, "warm", severity="critical") for number in range(100, 130)]
+    open_ = numbers(ceilings.admit(problems, 1.0))
+    assert numbers(ceilings.admit(ends, 2.0)) == told, "and of what was not told there is no end either"
+    assert numbers(ceilings.admit([step(number, "warm", "closed") for number in open_], 3.0)) == open_
+    assert open_ == [100, 101, 102, 103]
+
+
+def test_an_account_of_what_was_over_before_gives_back_no_room(store):
+    """Of a mute there is one moment, and it is a last one."""
+    ceilings = Ceilings(store, Limits(moments_per_day=20, moments_per_rule_and_hour=1000))
+    told = numbers(ceilings.admit([step(number, severity="critical") for number in range(9)], 0.0))
+    accounts = [step(number, "mute.x", "closed", kind="insight", severity="info") for number in range(100, 109)]
+    ceilings.admit(accounts, 1.0, once={each.data.case for each in accounts})
+    assert numbers(ceilings.admit([step(number, phase="closed") for number in told], 2.0)) == told
 
 
 def test_all_that_the_hub_may_say_of_itself_fits(store):

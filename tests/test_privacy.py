@@ -488,6 +488,14 @@ def test_of_what_nobody_agrees_to_no_case_begins_to_be_told(house):
     assert len(house.say(DOOR, "open-long")) == 1
 
 
+def test_nor_of_what_is_only_worth_knowing_and_nothing_of_its_end(house):
+    house.withdraw("personal")
+    assert house.say(MOTION, "up-at-night", kind="insight") == []
+    assert house.say(MOTION, "up-at-night", "closed", kind="insight") == []
+    account = change(point=MOTION, rule_id="mute.x", phase=Phase.CLOSED, kind="insight", episode="mute.x#1")
+    assert house.clerk.file(house.desk, [Statement(change=account, once=True)]) == []
+
+
 def test_a_case_that_was_told_before_is_closed_without_a_name(house):
     """Whoever was told that it began is told that it is over, and nothing else."""
     (opened,) = house.say(MOTION, "up-at-night")

@@ -19,6 +19,7 @@ local time, of which each day has 86,400; None while nobody knows."""
 DAY, WEEK = 86400.0, 7
 REVIEW = 3600.0  # s: a window's next edge is worked out anew so often, because clocks are set, and summer time begins and ends
 ALIKE = 1e-3  # s: who comes at an edge is beyond it, however times are rounded
+WINDOW, PERSON = "maintenance", "mute"  # kinds of rules that an account is given of: there is one moment of it, and no other
 NAMED = 20  # rules and points that an account can name
 
 
@@ -99,7 +100,7 @@ class Mute:
         return Change(
             episode=f"{rule_id}#{self.count}",
             rule_id=rule_id,
-            rule=RuleKeys(kind="maintenance" if self.window else "mute", on=tuple(self.on), severity="info"),
+            rule=RuleKeys(kind=WINDOW if self.window else PERSON, on=tuple(self.on), severity="info"),
             point=points[0] if len(missed) == 1 else everything,
             kind="insight",
             phase=Phase.CLOSED,

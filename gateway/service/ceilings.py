@@ -13,7 +13,7 @@ Promises
 All counts are in the store, in the transaction of the moments that they are about.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -30,8 +30,7 @@ LAST_WORD = 2048  # bytes that are kept for the last moment of a case
 OWN = 2  # moments that are kept for telling what was folded
 SHARES = (1.0, 0.75, 0.5)  # of a ceiling, for causes that are critical, for what is not, and for symptoms
 GOOD_TO_KNOW = {"milestone", "insight", "digest"}
-ONE_OFF = {*GOOD_TO_KNOW, "visit"}  # kinds whose episodes end with the moment that tells them
-BEGINS = {"problem", "prediction", "hub"}  # kinds whose opening begins a case, whose end needs room
+BEGINS = {"problem", "prediction", "hub", "insight"}  # kinds whose opening begins a case, whose end needs room
 LAST = {Phase.CLOSED, Phase.WITHDRAWN}
 NAME = "ceilings"
 
@@ -67,15 +66,18 @@ class Ceilings:
         with store.transaction():
             store.execute("CREATE TABLE IF NOT EXISTS untold (case_number TEXT PRIMARY KEY) WITHOUT ROWID")
 
-    def admit(self, moments: Sequence[Moment], now: float) -> Admitted:
-        """Count the moments and say which may be told. Belongs in the transaction that puts them."""
+    def admit(self, moments: Sequence[Moment], now: float, once: Collection[str] = ()) -> Admitted:
+        """Count the moments and say which may be told. Belongs in the transaction that puts them.
+
+        once: numbers of the cases that are told once and done with, as `Statement.once`: no end of them will come.
+        """
         with self._store.transaction():
             book = self._book(now)
             before = msgspec.json.encode(book)
             notices = self._turn_pages(book, now)
             passed = {}
             for place in _by_importance(moments):
-                if told := self._pass(book, moments[place]):
+                if told := self._pass(book, moments[place], once):
                     passed[place] = told
             if book.folded and book.folding_since is None:
                 book.folding_since = now
@@ -96,9 +98,9 @@ class Ceilings:
             self._keep(book)
         return True
 
-    def leave_untold(self, moment: Moment) -> None:
+    def leave_untold(self, moment: Moment, once: Collection[str] = ()) -> None:
         """A moment is not told, for another reason. Where its case begins with it, the next one that may be told begins it."""
-        if moment.data.phase is Phase.OPENED and moment.data.kind in BEGINS:
+        if _begins(moment, once):
             with self._store.transaction():
                 self._store.execute("INSERT OR IGNORE INTO untold VALUES (?)", (moment.data.case,))
 
@@ -130,11 +132,11 @@ class Ceilings:
             return book.day + DAY
         return book.day + ((since - book.day) // HOUR + 1) * HOUR
 
-    def _pass(self, book: _Book, moment: Moment) -> Moment | None:
+    def _pass(self, book: _Book, moment: Moment, once: Collection[str]) -> Moment | None:
         """The moment, counted, if it may be told; else None, and it is counted as folded."""
         data = moment.data
         is_untold = self._store.execute("SELECT 1 FROM untold WHERE case_number = ?", (data.case,)).fetchone() is not None
-        if data.phase in LAST and not is_untold and book.open_cases:
+        if data.phase in LAST and data.case not in once and not is_untold and book.open_cases:
             book.open_cases -= 1
             if book.bytes + _size(moment) + (book.open_cases + OWN) * LAST_WORD > self.limits.kib_per_day * 1024:
                 moment = within(moment, LAST_WORD - NUMBERS)
@@ -142,7 +144,7 @@ class Ceilings:
         if data.phase in LAST and is_untold:
             self._store.execute("DELETE FROM untold WHERE case_number = ?", (data.case,))
             return None  # it was counted when it began
-        begins = is_untold or (data.phase is Phase.OPENED and data.kind in BEGINS)
+        begins = is_untold or _begins(moment, once)
         if ceiling := self._reached(book, moment, begins):
             book.folded[data.rule.id] = book.folded.get(data.rule.id, 0) + 1
             book.because = ceiling
@@ -166,6 +168,11 @@ class Ceilings:
         if book.by_rule.get(rule, 0) + 1 > share * limits.moments_per_rule_and_hour:
             return f'{limits.moments_per_rule_and_hour} moments of the rule "{rule}" an hour'
         return ""
+
+
+def _begins(moment: Moment, once: Collection[str]) -> bool:
+    """Whether a case begins with it that will have an end."""
+    return moment.data.phase is Phase.OPENED and moment.data.kind in BEGINS and moment.data.case not in once
 
 
 def _counted(book: _Book, moment: Moment) -> Moment:

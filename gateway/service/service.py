@@ -6,6 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.config.model import Config
+from gateway.diagnosis import mute
 from gateway.diagnosis.contract import Change
 from gateway.service.casebook import Casebook
 from gateway.service.casework import Casework
@@ -45,7 +46,8 @@ class Service:
     def take(self, changes: Sequence[Change]) -> list[Statement]:
         """What is to be told of some changes, in order."""
         self.casework.look_ahead(changes)
-        return self._planned(self._through([Statement(change=change) for change in changes], 0))
+        said = [Statement(change=change, once=change.rule.kind in (mute.WINDOW, mute.PERSON)) for change in changes]
+        return self._planned(self._through(said, 0))
 
     def tick(self, now: float) -> list[Statement]:
         """What is to be told because time has passed."""
