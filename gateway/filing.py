@@ -21,6 +21,7 @@ import structlog
 from gateway.clerk import Clerk
 from gateway.clock import Clock
 from gateway.moments import Moment
+from gateway.polling import to_the_end
 from gateway.saved_state import SavedState, Stamp
 from gateway.scratch import Scratch, runtime_folder
 from gateway.service.attempt import Order
@@ -126,17 +127,24 @@ class Filing:
             log.error("moments are lost", number=len(self._waiting), fault=error)
 
     async def file(self) -> None:
-        """Store what waits, as one commit; what could not be stored waits on."""
+        """Store what waits, as one commit; what could not be stored waits on.
+
+        Who is cancelled in the middle of it, such as a command, waits for its end: the write goes on in its thread, and what was
+        thought not to be stored would be stored again.
+        """
         async with self._busy:
-            statements, self._waiting = self._waiting, []
-            missed, self.dropped = self.dropped, 0
-            orders = self._ordered()
-            try:
-                made = await self._in_thread(self._write, statements, missed, self._state(False), Stamp.now(self._clock))
-            except BaseException:
-                self._waiting[:0] = statements
-                self.dropped += missed
-                raise
+            await to_the_end(self._file())
+
+    async def _file(self) -> None:
+        statements, self._waiting = self._waiting, []
+        missed, self.dropped = self.dropped, 0
+        orders = self._ordered()
+        try:
+            made = await self._in_thread(self._write, statements, missed, self._state(False), Stamp.now(self._clock))
+        except BaseException:
+            self._waiting[:0] = statements
+            self.dropped += missed
+            raise
         self._filed(made)
         self._carry_out(orders)
 

@@ -71,3 +71,19 @@ async def test_an_episode_is_not_remembered_before_its_moment_is_stored(hub, sto
             assert SavedState(store).load() is None
     assert Outbox(store).stats().rows == 30
     assert SavedState(store).load() is not None
+
+
+async def test_what_a_command_tells_is_not_stored_twice_when_it_is_cut_off_in_the_middle_of_the_write(hub, store):
+    """The write goes on in its thread; who is cancelled waits for its end, and then knows that nothing of it waits any more."""
+    async with at_work(hub):
+        with store._lock:  # the disk takes its time
+            asked = asyncio.create_task(hub.told([Statement(change=change())]))
+            await asyncio.sleep(0)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            asked.cancel()
+            for _ in range(50):
+                await asyncio.sleep(0)
+        await asyncio.wait([asked])
+        assert asked.cancelled()
+    assert Outbox(store).stats().seq == 1
