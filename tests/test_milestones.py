@@ -14,7 +14,7 @@ from stories_of import Hub
 
 from drivers.contract import Batch
 from gateway import config
-from gateway.diagnosis.contract import PointInfo
+from gateway.diagnosis.contract import Phase, PointInfo
 from gateway.service.contract import Statement
 from gateway.service.milestones import LEAST_QUIET, RETURNING, SEASON, Returning, chance_of_so_few
 from gateway.store import Store
@@ -145,6 +145,22 @@ def test_a_device_that_was_replaced_begins_a_season_of_its_own(build: Build) -> 
     live(hub, 12)
     freezer = [says for rule, says in news(hub) if rule == "season" and "Freezer" in says]
     assert freezer == ["Freezer has worked for a season without a fault, from its first day with this hub."]
+
+
+def test_no_season_is_told_while_a_fault_is_foretold(build: Build) -> None:
+    """Nobody is congratulated on what is about to break; when the forecast is withdrawn, the count goes on where it was."""
+    hub = build()
+    live(hub, SEASON - 10, oven=None)
+    dry = {"episode": "dry:freezer/x#1", "rule_id": "dry", "kind": "prediction", "severity": "warning"}
+    point = next(point for point in hub.config.points() if point.id == "freezer/x")
+    hub.tell(hub.service.take([change(**dry, point=point, at=hub.now(), since=hub.now())]))
+    live(hub, 40, oven=None)
+    assert not news(hub)
+    hub.tell(hub.service.take([change(**dry, point=point, at=hub.now(), since=hub.now(), phase=Phase.WITHDRAWN)]))
+    live(hub, 8, oven=None)
+    assert not news(hub)
+    live(hub, 4, oven=None)
+    assert [says for _, says in news(hub)] == ["Freezer has worked for a season without a fault, from its first day with this hub."]
 
 
 def test_days_on_which_a_device_is_not_heard_do_not_count(build: Build) -> None:

@@ -1,7 +1,7 @@
 """Milestones: good news that is worth telling.
 
-- A season of a device without a fault: since its last one, or since it was installed. Devices that come to it on the same day are
-  told in one moment.
+- A season of a device without a fault: since its last one, or since it was installed. Days on which one is foretold do not count.
+  Devices that come to it on the same day are told in one moment.
 - Fewer cases in the month since a visit or a change of firmware than in the month before.
 - A case that came back again and again, and has not come back for much longer than it used to take.
 
@@ -166,7 +166,7 @@ class Milestones:
             return
         known.look_at = self.next_due = now + DAY
         heard = {name for name in known.devices if self._is_heard(name, now)}
-        ill = {name for name in known.devices if any(case.kind == "problem" for case in self._book.of_device(name))}
+        ill = {name for name in known.devices if self._book.of_device(name)}
         for name in heard:
             self._firmware(name, now)
         yield from self._seasons(heard - ill, now)
@@ -204,7 +204,7 @@ class Milestones:
         else:
             which = "All" if len(ripe) == len(self._known.devices) else "The"
             says = f"{which} {len(ripe)} devices have worked for a season without a fault: {self._titles(ripe)}."
-        because = f"on {SEASON} days the hub heard {'it' if len(ripe) == 1 else 'each of them'} and opened no case about it"
+        because = f"on {SEASON} days the hub heard {'it' if len(ripe) == 1 else 'each of them'} and no case about it was open"
         if had and len(ripe) > 1:
             because += f"; there had been one about {self._titles(had)}"
         yield self._milestone("season", self._point(ripe), now, SEASON * DAY, says, because)
