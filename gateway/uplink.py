@@ -181,6 +181,8 @@ class Uplink:
         taken = list(link.taken)
         self._judge(link)
         refused = list(link.refused)
+        for seq in (*taken, *(seq for seq, _ in refused)):
+            self._tries.pop(seq, None)
         try:
             if taken:
                 await post.call(post.outbox.ack, taken)
@@ -202,7 +204,8 @@ class Uplink:
     def _judge(self, link: Link) -> None:
         """What becomes of moments that the broker did not take this time."""
         for seq, code, reason in link.put_off:
-            self._tries[seq] += code != QUOTA
+            if code != QUOTA:
+                self._tries[seq] += 1
             if self._tries[seq] >= TRIES:
                 link.refused.append((seq, reason))
             else:

@@ -524,9 +524,10 @@ async def test_what_is_refused_without_a_reason_is_tried_some_times(hub, monkeyp
     monkeypatch.setattr(backoff, "FIRST_HOLD", 0.01)
     monkeypatch.setattr(backoff, "LONGEST_HOLD", 0.02)
     await hub.put(*map(moment, range(5)))
-    async with picky(of_moments(lambda number: 0x80 if number == 2 else 0)) as (broker, keys), hub.uplink(keys):
+    async with picky(of_moments(lambda number: 0x80 if number == 2 else 0)) as (broker, keys), hub.uplink(keys) as uplink:
         await until(lambda: _is_zero(hub))
     assert list(map(case, broker.moments())).count(2) == 5
+    assert not uplink._tries  # it runs for years
     assert hub.outbox.stats().dropped == {"refused": 1}
 
 
