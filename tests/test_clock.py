@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.contract import Batch
+from gateway import clock as clock_module
 from gateway import moments
 from gateway.clock import SystemClock, VirtualClock, week_time
 from gateway.config.units import convert
@@ -111,3 +112,18 @@ def test_the_machine_s_own_clocks_agree_with_one_another():
     assert (clock.utc(now + 60) - clock.utc(now)).total_seconds() == pytest.approx(60, abs=1)
     assert clock.synced() in {True, False}
     assert clock.timeline
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stamp", "trusted"),
+    [(0, False, True), (1, False, True), (5, False, False), (5, True, False), (-1, False, False), (-1, True, True)],
+)
+def test_the_clock_is_trusted_when_the_kernel_says_so_and_by_a_stamp_where_it_may_not_be_asked(
+    kernel, stamp, trusted, monkeypatch, tmp_path
+):
+    """adjtimex(2): 5 is TIME_ERROR, what is below is a clock that somebody disciplines (1: a leap second is due)."""
+    if stamp:
+        (tmp_path / "synchronized").touch()
+    monkeypatch.setattr(clock_module, "TIMESYNCD", tmp_path / "synchronized")
+    monkeypatch.setattr(clock_module, "_adjtimex", lambda: kernel)
+    assert SystemClock().synced() == trusted
