@@ -33,7 +33,8 @@ from gateway.diagnosis.contract import (
 )
 from gateway.diagnosis.episode import Episode, State
 from gateway.diagnosis.memory import digest, recall, remember
-from gateway.diagnosis.teller import Teller, abandoned
+from gateway.diagnosis.teller import Teller
+from gateway.diagnosis.telling import abandoned
 from gateway.diagnosis.watch import NEVER, NOTHING, Local, Rule, ToUnit, Verdict, Watch
 from gateway.diagnosis.words import duration, fill
 
@@ -312,26 +313,26 @@ class Engine:
     # ------------------------------------------------------------ what the teller asks
 
     def compose(self, watch: Watch, at: float) -> Change:
-        """See `teller.Facts.compose`."""
+        """See `situation.Facts.compose`."""
         assert watch.episode is not None
         column = self._columns[watch.about.id]
         last = column.last()
         return self._change(watch, watch.episode, Phase.OPENED, at, column.missing or (last[0] if last else None))
 
     def evidence(self, point: PointInfo, since: float, at: float) -> Evidence | None:
-        """See `teller.Facts.evidence`."""
+        """See `situation.Facts.evidence`."""
         column = self._columns.get(point.id)
         histories = ((plan.history, index) for plan, index in column.places()) if column else ()
         return next((history.evidence(index, point.unit, since, at) for history, index in histories if history), None)
 
     def heard(self, device: str) -> float | None:
-        """See `teller.Facts.heard`."""
+        """See `situation.Facts.heard`."""
         known = self._devices.get(device)
         columns = known.columns if known else ()
         return max((column.seen() for column in columns if column.point.name != STATE), default=None)
 
     def is_suspect(self, node: str) -> bool:
-        """See `teller.Facts.is_suspect`."""
+        """See `situation.Facts.is_suspect`."""
         column = self._columns.get(node)
         if column is None:
             return False
@@ -340,12 +341,12 @@ class Engine:
         return (last is not None and last[0] in AWAY) or any(one is not None and one.state is State.PENDING for one in episodes)
 
     def why_held(self, watch: Watch) -> str:
-        """See `teller.Facts.why_held`."""
+        """See `situation.Facts.why_held`."""
         why = self._columns[watch.about.id].missing if watch.episode and watch.episode.held_at is not None else None
         return why.reason if why else ""
 
     def tell(self, change: Change) -> None:
-        """See `teller.Facts.tell`."""
+        """See `situation.Facts.tell`."""
         self._told.append(change)
 
     # ------------------------------------------------------------ what nobody wants to hear of

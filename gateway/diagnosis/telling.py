@@ -10,14 +10,14 @@ are one *unstable* episode, told once, which counts them and ends when there has
 within months of each other are counted as its recurrence, by three numbers however many they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
 from msgspec.structs import replace
 
 from drivers.contract import NoValue
-from gateway.diagnosis.contract import Change, Forecast, Kind, Phase, Severity
+from gateway.diagnosis.contract import Change, Forecast, Kind, Phase, PointInfo, RuleKeys, Severity
 from gateway.diagnosis.watch import NEVER, Watch
 from gateway.diagnosis.words import age, duration, ordinal
 
@@ -251,3 +251,26 @@ def noticed(memory: Mapping[str, Any] | None, watch: Watch, shift: float) -> Cha
         "since": memory["since"] + shift,
     }
     return Change(rule_id=watch.rule.id, rule=watch.rule.keys, point=watch.about, **{**memory, **told})
+
+
+def abandoned(rule_id: str, rule_kind: str, kept: Mapping[str, Any] | None, shift: float, now: float) -> Iterator[Change]:
+    """The end of an episode whose rule or point is no more: whoever was told of it is told that it is over."""
+    if kept is None or kept["stage"] != Stage.TOLD:
+        return
+    point = PointInfo(*kept["about"])
+    since = kept["times"]["since"] + shift
+    yield Change(
+        episode=kept["episode"],
+        rule_id=rule_id,
+        rule=RuleKeys(kind=rule_kind, on=(point.id,), severity=kept.get("severity", "warning")),
+        point=point,
+        kind=kept.get("kind", "problem"),
+        phase=Phase.CLOSED,
+        severity=kept.get("severity", "warning"),
+        at=now,
+        since=since,
+        value=None,
+        says=f"{point.label} is no longer watched for this; it had lasted for {duration(now - since)}.",
+        because=f"the rule {rule_id} no longer covers this point",
+        how="no longer watched",
+    )
