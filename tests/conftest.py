@@ -1,6 +1,7 @@
 """What all tests share."""
 
 from functools import cache
+from pathlib import Path
 
 import fastjsonschema
 import msgspec
@@ -50,22 +51,31 @@ def _schema():
 
 
 TALKS_TO_PEERS = {
-    "test_ble", "test_ble_bluez", "test_broker", "test_modbus", "test_modbus_refusals", "test_outbox", "test_ports",
-    "test_serial_line", "test_uplink", "test_uplink_tls",
+    "test_acting_ble", "test_acting_config", "test_acting_modbus", "test_acting_peers", "test_acting_program", "test_acting_serial",
+    "test_ble", "test_ble_bluez", "test_broker", "test_config_trial", "test_downlink", "test_hand_over", "test_hub_commands",
+    "test_ledger", "test_modbus", "test_modbus_refusals", "test_outbox", "test_ports", "test_remedies_live", "test_serial_line",
+    "test_uplink", "test_uplink_tls", "test_visits_live",
 }  # fmt: skip
 LIVES_LONG = {
-    "test_anomaly", "test_baseline", "test_causes", "test_ceilings", "test_change", "test_compare",
-    "test_config_syntax", "test_count", "test_cycling", "test_desk", "test_drift", "test_engine_history",
-    "test_expression", "test_folding", "test_golden", "test_insights", "test_learn", "test_life", "test_milestones",
-    "test_presence", "test_profiles", "test_replay", "test_trend", "test_trend_line", "test_trend_properties", "test_usage",
-    "test_when",
+    "test_anomaly", "test_baseline", "test_casework_properties", "test_causes", "test_ceilings", "test_change", "test_compare",
+    "test_config_syntax", "test_contract", "test_count", "test_cycling", "test_desk", "test_digest", "test_downlink_properties",
+    "test_drift", "test_engine_history", "test_engine_properties", "test_expression", "test_expression_properties", "test_folding",
+    "test_golden", "test_insights", "test_learn", "test_life", "test_milestones", "test_presence", "test_privacy", "test_profiles",
+    "test_remedies", "test_replaced", "test_replay", "test_saved_state", "test_service_life", "test_steps", "test_trend",
+    "test_trend_line", "test_trend_properties", "test_usage", "test_visits", "test_wal", "test_when",
 }  # fmt: skip
 """Modules with real peers, and those that let months pass: for `make test`, not for every save."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Importing them takes as long as the tests that are left."""
+    quick = config.getoption("markexpr") == "not slow"
+    return True if quick and collection_path.stem in TALKS_TO_PEERS | LIVES_LONG else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """`make quick` leaves out what is slow, and properties, which try many examples."""
     for item in items:
-        if item.path.stem in TALKS_TO_PEERS | LIVES_LONG or getattr(item.obj, "is_hypothesis_test", False):
+        if getattr(item.obj, "is_hypothesis_test", False):
             item.add_marker(pytest.mark.slow)
