@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from bench import processes
-from peers.hub_process import HubProcess
+from peers.hub_process import WITH_A_CLOCK_THAT_LEAPS, HubProcess
 
 DISK = 24 * 2**20  # bytes
 RESTART = 1.0  # s until a hub that has ended by itself is started again, as systemd does
@@ -88,6 +88,8 @@ class Hub:
 
     def __init__(self, config: Path, disk: Disk, journal: Callable[[str], None]) -> None:
         self._config = config
+        self._leap = config.with_name("leap")
+        self._leap.write_text("0")
         self._disk = disk
         self._journal = journal
         self._process: HubProcess | None = None
@@ -102,7 +104,7 @@ class Hub:
         """Begin, or begin again."""
         assert self._process is None
         self.starts += 1
-        self._process = await HubProcess(self._config, within=self._disk.within).__aenter__()
+        self._process = await HubProcess(self._config, within=self._disk.within, program=WITH_A_CLOCK_THAT_LEAPS).__aenter__()
         self._read = 0
         self._watch = asyncio.create_task(self._start_again(self._process))
 
@@ -146,6 +148,12 @@ class Hub:
         """SIGCONT."""
         if self._process:
             self._process.signal(signal.SIGCONT)
+
+    def leap(self, seconds: float) -> None:
+        """The wall clock is wrong by so much from now on, across restarts too."""
+        self._leap.write_text(str(seconds))
+        if self._process and any("at work" in line for line in self._process.log):  # it takes the signal for its end before that
+            self._process.signal(signal.SIGUSR1)
 
     def listen(self, process: HubProcess | None = None) -> None:
         """Take in what the journal says since the last time."""

@@ -22,6 +22,7 @@ MACHINES = 10
 READINGS = 12_000  # at most: each machine is read once a second, and less often in a run of more than 20 minutes
 SAMPLES = 60
 DRAIN = 120.0  # s that the hub has in the end to deliver what it has
+LEAP = 30 * 3600.0  # s, in either direction
 QUIET = 2.0  # s without anything new: it has delivered
 
 
@@ -242,6 +243,14 @@ class Run:
 
     async def _flipped_bytes(self, fault: Fault) -> None:
         await self._hub_killed(fault, lambda: self._hub.flip_bytes(random.Random(fault.luck)))
+
+    async def _clock_leaps(self, fault: Fault) -> None:
+        luck = random.Random(fault.luck)
+        async with self._hub.lock:
+            self._hub.leap(luck.uniform(-LEAP, LEAP))
+        await asyncio.sleep(fault.lasting)
+        async with self._hub.lock:
+            self._hub.leap(0.0)
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ KINDS = (
     "hub killed on a full disk",
     "torn page",
     "flipped bytes",
+    "clock leaps",
 )
 
 
@@ -44,5 +45,5 @@ def schedule(seed: int, seconds: float) -> list[Fault]:
             deck = list(KINDS)
             luck.shuffle(deck)
         faults.append(Fault(at, deck.pop(), luck.uniform(0.3, longest), luck.getrandbits(32)))
-        at += luck.uniform(1.0, 2.0 * longest)
+        at += luck.uniform(1.0, 1.7 * longest)
     return faults

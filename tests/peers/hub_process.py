@@ -12,6 +12,7 @@ from pathlib import Path
 CANARY = Path(sys.executable).with_name("canary")
 RUN = (str(CANARY), "run", "--config")
 WITH_ITS_CLOCK_SET = (sys.executable, str(Path(__file__).with_name("set_hub.py")))
+WITH_A_CLOCK_THAT_LEAPS = (sys.executable, str(Path(__file__).with_name("leaping_hub.py")))
 
 
 class HubProcess:
