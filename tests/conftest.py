@@ -52,15 +52,16 @@ def _schema():
 
 TALKS_TO_PEERS = {
     "test_acting_ble", "test_acting_config", "test_acting_modbus", "test_acting_peers", "test_acting_program", "test_acting_serial",
-    "test_ble", "test_ble_bluez", "test_broker", "test_config_trial", "test_downlink", "test_hand_over", "test_hub_commands",
-    "test_ledger", "test_modbus", "test_modbus_refusals", "test_outbox", "test_ports", "test_remedies_live", "test_serial_line",
-    "test_uplink", "test_uplink_tls", "test_visits_live",
+    "test_agent", "test_ble", "test_ble_bluez", "test_broker", "test_config_trial", "test_crash", "test_downlink", "test_hand_over",
+    "test_hostile_broker", "test_hub_commands", "test_ledger", "test_modbus", "test_modbus_refusals", "test_outbox", "test_ports",
+    "test_remedies_live", "test_serial_line", "test_service_properties", "test_soak", "test_systemd", "test_uplink",
+    "test_uplink_tls", "test_visits_live",
 }  # fmt: skip
 LIVES_LONG = {
     "test_anomaly", "test_baseline", "test_casework_properties", "test_causes", "test_ceilings", "test_change", "test_compare",
     "test_config_syntax", "test_contract", "test_count", "test_cycling", "test_desk", "test_digest", "test_downlink_properties",
     "test_drift", "test_engine_history", "test_engine_properties", "test_expression", "test_expression_properties", "test_folding",
-    "test_golden", "test_insights", "test_learn", "test_life", "test_milestones", "test_presence", "test_privacy", "test_profiles",
+    "test_golden", "test_insights", "test_learn", "test_life", "test_migrations", "test_milestones", "test_presence", "test_privacy", "test_profiles",
     "test_remedies", "test_replaced", "test_replay", "test_saved_state", "test_service_life", "test_steps", "test_trend",
     "test_trend_line", "test_trend_properties", "test_usage", "test_visits", "test_wal", "test_when",
 }  # fmt: skip

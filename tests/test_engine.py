@@ -99,6 +99,7 @@ def test_readings_are_counted_and_late_batches_too() -> None:
     assert (subject.readings, subject.late) == (4, 2)
 
 
+@pytest.mark.slow
 def test_deadlines_do_not_pile_up() -> None:
     """However often a point goes to and fro, its rules have a few entries in the heap, not one for each time."""
     rules = [

@@ -18,9 +18,12 @@ def module(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+NODES = {path: list(ast.walk(ast.parse(path.read_text("utf-8")))) for path in FILES}
+
+
 def imports(path: Path) -> Iterator[str]:
     """Every module that a file imports; of `from a import b` both a and a.b, since b may be a module."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in NODES[path]:
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -141,7 +144,7 @@ def test_tasks_are_made_in_the_task_tree_only() -> None:
         module(path)
         for path in FILES
         if within(module(path), "gateway") and not within(module(path), "gateway.demo")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in NODES[path]
         if isinstance(node, ast.Attribute) and node.attr in {"create_task", "ensure_future"}
     }
     assert makers <= {"gateway.agent", "gateway.polling"}
