@@ -61,7 +61,8 @@ LIVES_LONG = {
     "test_anomaly", "test_baseline", "test_casework_properties", "test_causes", "test_ceilings", "test_change", "test_compare",
     "test_config_syntax", "test_contract", "test_count", "test_cycling", "test_desk", "test_digest", "test_downlink_properties",
     "test_drift", "test_engine_history", "test_engine_properties", "test_expression", "test_expression_properties", "test_folding",
-    "test_golden", "test_insights", "test_learn", "test_life", "test_migrations", "test_milestones", "test_presence", "test_privacy", "test_profiles",
+    "test_golden", "test_insights", "test_learn", "test_life", "test_migrations", "test_milestones", "test_presence",
+    "test_privacy", "test_profiles",
     "test_remedies", "test_replaced", "test_replay", "test_saved_state", "test_service_life", "test_steps", "test_trend",
     "test_trend_line", "test_trend_properties", "test_usage", "test_visits", "test_wal", "test_when",
 }  # fmt: skip
