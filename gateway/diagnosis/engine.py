@@ -16,7 +16,8 @@ from typing import Any
 from drivers.contract import Batch, NoValue, Outcome
 from gateway.diagnosis import load_kind
 from gateway.diagnosis.causes import Surroundings, unknown
-from gateway.diagnosis.columns import Column, Device, Plan, missing
+from gateway.diagnosis.columns import Column, Plan, missing
+from gateway.diagnosis.composing import compose
 from gateway.diagnosis.contract import (
     AWAY,
     HUB,
@@ -32,11 +33,10 @@ from gateway.diagnosis.contract import (
     Withheld,
 )
 from gateway.diagnosis.episode import Episode, State
-from gateway.diagnosis.memory import digest, recall, remember
+from gateway.diagnosis.memory import recall_all, remember_all
+from gateway.diagnosis.table import Table
 from gateway.diagnosis.teller import Teller
-from gateway.diagnosis.telling import abandoned
 from gateway.diagnosis.watch import NEVER, NOTHING, Local, Rule, ToUnit, Verdict, Watch
-from gateway.diagnosis.words import duration, fill
 
 VERSION = 2  # of the plain data that `state` gives
 
@@ -57,16 +57,12 @@ class Engine:
         self.late = 0  # batches that came late or twice, and were left aside
         self.next_due = NEVER  # when `tick` has something to do, as far as is known now
         self._now = now
-        self._local = local
         self._told: list[Change] = []
         self._due: list[tuple[float, int]] = []  # a heap of (time, number of a watch); what is out of date is skipped
-        self._devices: dict[str, Device] = {}
-        self._columns: dict[str, Column] = {}
+        self._table = Table(points, local, now)
+        self._devices = self._table.devices  # at hand for each batch
+        self._columns = self._table.columns
         self._watches: list[Watch] = []
-        for point in points:
-            device = self._devices.setdefault(point.device, Device(local))
-            self._columns[point.id] = column = Column(point, device, now)
-            device.columns.append(column)
         self._own = self._devices.get(HUB)
         for rule_id, keys in rules.items():
             for watch in load_kind(keys.kind).watches(Rule(rule_id, keys), points, to_unit):
@@ -78,12 +74,7 @@ class Engine:
         self._plan_ahead()
 
     def _place(self, watch: Watch) -> None:
-        column = self._columns.get(watch.point.id)
-        if column is None:  # of a head: nobody reads it
-            device = self._devices.get(watch.point.device) or Device(self._local)
-            self._columns[watch.point.id] = column = Column(watch.point, device, self._now)
-        column.watches = (*column.watches, watch)
-        watch.sight = column
+        self._table.place(watch, self._now)
         watch.number = len(self._watches)
         self._watches.append(watch)
 
@@ -97,7 +88,7 @@ class Engine:
             return ()
         plan = device.plan
         if plan is None or plan.points is not batch.points:
-            device.plan = plan = self._plan(device, batch)
+            device.plan = plan = self._table.plan(device, batch, self._now)
         if at <= plan.at:
             self.late += 1
             return ()
@@ -118,22 +109,6 @@ class Engine:
             return ()
         told, self._told = self._told, []
         return told
-
-    def _plan(self, device: Device, batch: Batch) -> Plan:
-        plan = device.plans.get(batch.points)
-        if plan is None:
-            columns = [self._column(device, batch.device, name) for name in batch.points]
-            device.plans[batch.points] = plan = Plan(batch.points, columns)
-        plan.points = batch.points
-        return plan
-
-    def _column(self, device: Device, device_id: str, name: str) -> Column:
-        point_id = f"{device_id}/{name}"
-        column = self._columns.get(point_id)
-        if column is None:  # no rule knows it, but views may ask for its last value
-            column = Column(PointInfo(point_id, device_id, name, "", name, device_id), device, self._now)
-            self._columns[point_id] = column
-        return column
 
     def _read(self, column: Column, value: Outcome, at: float, plan: Plan, before: float) -> None:
         """A reading that left the band of its column; the one before in this plan was at `before`."""
@@ -267,48 +242,10 @@ class Engine:
             watch.count += 1
         phase = watch.tells(phase)
         if phase is not None:
-            self._teller.take(watch, self._change(watch, episode, phase, at, value))
+            self._teller.take(watch, compose(watch, episode, phase, at, value, self._table))
             self._plan_ahead()
         if episode.state is State.CLOSED or (phase is Phase.OPENED and watch.kind == "milestone"):
             watch.episode = None
-
-    def _change(self, watch: Watch, episode: Episode, phase: Phase, at: float, value: Outcome | None) -> Change:
-        at = max(at, episode.told_at)  # a batch may be a little older than the deadline that came before it
-        episode.told_at = at
-        keys, point = watch.rule.keys, watch.about
-        lasting = at - episode.since
-        shown = watch.value(value)
-        words = {
-            "device": point.device_label,
-            "point": point.label,
-            "value": watch.written(shown),
-            "limit": watch.limit(),
-            "lasting": duration(lasting),
-            **watch.words(at),
-        }
-        is_last = phase in (Phase.CLOSED, Phase.WITHDRAWN)
-        says = keys.says if keys.says and not is_last else watch.says(phase, lasting)
-        because = watch.because(phase, shown, lasting)
-        if episode.gap:
-            because += f"; nothing was known for {duration(episode.gap)} of that"
-        return Change(
-            episode=watch.episode_id(),
-            rule_id=watch.rule.id,
-            rule=keys,
-            point=point,
-            kind=watch.kind,
-            phase=phase,
-            severity="info" if watch.kind == "milestone" else episode.severity(keys.severity),
-            at=at,
-            since=episode.since,
-            value=shown,
-            says=fill(says, words),
-            because=because,
-            evidence=watch.evidence() or self.evidence(point, episode.since, at),
-            forecast=None if is_last else watch.forecast(at),
-            confidence=None if is_last else watch.confidence(),
-            how=watch.how() if phase is Phase.CLOSED else "",
-        )
 
     # ------------------------------------------------------------ what the teller asks
 
@@ -317,19 +254,16 @@ class Engine:
         assert watch.episode is not None
         column = self._columns[watch.about.id]
         last = column.last()
-        return self._change(watch, watch.episode, Phase.OPENED, at, column.missing or (last[0] if last else None))
+        value = column.missing or (last[0] if last else None)
+        return compose(watch, watch.episode, Phase.OPENED, at, value, self._table)
 
     def evidence(self, point: PointInfo, since: float, at: float) -> Evidence | None:
         """See `situation.Facts.evidence`."""
-        column = self._columns.get(point.id)
-        histories = ((plan.history, index) for plan, index in column.places()) if column else ()
-        return next((history.evidence(index, point.unit, since, at) for history, index in histories if history), None)
+        return self._table.evidence(point, since, at)
 
     def heard(self, device: str) -> float | None:
         """See `situation.Facts.heard`."""
-        known = self._devices.get(device)
-        columns = known.columns if known else ()
-        return max((column.seen() for column in columns if column.point.name != STATE), default=None)
+        return self._table.heard(device)
 
     def is_suspect(self, node: str) -> bool:
         """See `situation.Facts.is_suspect`."""
@@ -364,45 +298,19 @@ class Engine:
 
     def last(self, point_id: str) -> tuple[Outcome, float] | None:
         """The newest reading of a point and its time; None where there has been none."""
-        column = self._columns.get(point_id)
-        return column.last() if column else None
+        return self._table.last(point_id)
 
     def known_since(self, point_id: str) -> float | None:
         """Since when a point has had a value without a break, None while it has none. "device/*" stands for all that have one."""
-        device, _, name = point_id.partition("/")
-        if name == "*":
-            known = self._devices.get(device)
-            columns = [column for column in known.columns if column.point.name != STATE] if known else []
-        else:
-            columns = [column] if (column := self._columns.get(point_id)) else []
-        times = [column.known_since for column in columns if column.missing is None]
-        return max((time for time in times if time is not None), default=None)
+        return self._table.known_since(point_id)
 
     def past(self) -> Iterator[Batch]:
         """What is remembered of all watched points, in the order of time; see `History.past`. What was no number is left out."""
-        return heapq.merge(
-            *(
-                self._remembered(name, plan)
-                for name, device in self._devices.items()
-                for plan in device.plans.values()
-                if plan.history
-            ),
-            key=lambda batch: batch.at,
-        )
+        return self._table.past()
 
     def past_of(self, point_id: str) -> list[tuple[float, float]]:
         """Times and values that are remembered of one point; see `History.past`."""
-        column = self._columns.get(point_id)
-        places = column.places() if column else ()
-        pairs = ((at, row[index]) for plan, index in places if plan.history for at, row in plan.history.past())
-        return sorted((at, value) for at, value in pairs if math.isfinite(value))
-
-    @staticmethod
-    def _remembered(device: str, plan: Plan) -> Iterator[Batch]:
-        assert plan.history
-        for at, row in plan.history.past():
-            known = [(name, value) for name, value in zip(plan.points, row, strict=True) if math.isfinite(value)]
-            yield Batch(device, at, tuple(name for name, _ in known), tuple(value for _, value in known))
+        return self._table.past_of(point_id)
 
     def open_episodes(self) -> list[OpenEpisode]:
         """What has been told as opened and not yet as closed, in the order of rules and points."""
@@ -441,34 +349,13 @@ class Engine:
         `calm` it leaves out rules that neither learn nor gather for days, and are not unhappy: what they had begun to time begins
         anew.
         """
-        rules: dict[str, dict[str, Any]] = {}
-        for watch in self._watches:
-            if not (calm or watch.episode or watch.count or watch.LEARNS or watch.GATHERS):
-                continue
-            entry = remember(watch)
-            if telling := self._teller.memory_of(watch):
-                entry["telling"] = telling
-            if entry:
-                rule = rules.setdefault(watch.rule.id, {"kind": watch.rule.keys.kind, "keys": digest(watch.rule), "points": {}})
-                rule["points"][watch.point.id] = entry
-        plans = [
-            {
-                "device": name,
-                "points": list(plan.points),
-                "at": plan.at,
-                "history": plan.history.memory() if history and plan.history else None,
-                "values": [None if missing(value) else value for value in plan.values] if history else [],
-            }
-            for name, device in self._devices.items()
-            for plan in device.plans.values()
-        ]
-        voids = {
-            column.point.id: [column.seen_before, column.missing.reason if column.missing else None]
-            for column in self._columns.values()
-            if column.seen() == column.seen_before
+        return {
+            "version": VERSION,
+            "now": self._now,
+            "rules": remember_all(self._watches, self._teller, calm=calm),
+            **self._table.memory(history=history),
+            "telling": self._teller.memory(),
         }
-        telling = self._teller.memory()
-        return {"version": VERSION, "now": self._now, "rules": rules, "plans": plans, "voids": voids, "telling": telling}
 
     def restore(self, state: Mapping[str, Any], *, shift: float = 0.0, off: float = 0.0) -> Sequence[Change]:
         """Take up what `state` gave; to be called before the first batch.
@@ -480,51 +367,14 @@ class Engine:
         if state.get("version") != VERSION:
             raise ValueError(f"the saved state is of version {state.get('version')!r}; this program reads {VERSION}")
         self._now = max(self._now, state["now"] + shift)
-        for kept in state["plans"]:
-            self._recall_plan(kept, shift)
-        for point_id, (seen_before, reason) in state["voids"].items():
-            if column := self._columns.get(point_id):
-                column.seen_before = seen_before + shift
-                column.missing = None if reason is None else NoValue(reason)
-        if off:
-            for column in self._columns.values():
-                column.seen_before = column.seen() + off
-        watches: dict[tuple[str, str], Watch] = {}
-        for watch in self._watches:
-            watch.low, watch.high = NOTHING
-            watch.due = NEVER
-            watches[watch.rule.id, watch.point.id] = watch
-        closed: list[Change] = []
-        for rule_id, rule in state["rules"].items():
-            for point_id, entry in rule["points"].items():
-                heir, told = watches.get((rule_id, point_id)), entry.get("telling")
-                if heir is None or heir.rule.keys.kind != rule["kind"]:
-                    closed += abandoned(rule_id, rule["kind"], told, shift, self._now)
-                    continue
-                recall(heir, entry, rule["keys"] == digest(heir.rule), shift, off)
-                if heir.head is not heir or (heir.episode is None and told and told.get("is_open")):  # it is one of several now
-                    closed += abandoned(rule_id, rule["kind"], told, shift, self._now)
-                elif told:
-                    self._teller.recall_of(heir, told, shift, off)
+        self._table.recall(state, shift, off, self._now)
+        closed = recall_all(state["rules"], self._watches, self._teller, shift, off, self._now)
         for watch in self._watches:
             watch.start(self._now)
             self._arm(watch)
         self._teller.recall(state["telling"], shift, off, self._now)
         self._plan_ahead()
         return closed
-
-    def _recall_plan(self, kept: Mapping[str, Any], shift: float) -> None:
-        device = self._devices.get(kept["device"])
-        if device is not None:
-            points = tuple(kept["points"])
-            plan = self._plan(device, Batch(kept["device"], 0.0, points, ()))
-            plan.at = kept["at"] + shift
-            plan.values = tuple(NoValue("not known") if value is None else value for value in kept.get("values", ()))
-            for column in plan.columns:
-                column.seen_before = -NEVER  # not when this engine began: it was read before, and `voids` knows what was lost
-                column.known_since = -NEVER
-            if plan.history and kept["history"]:
-                plan.history.recall(kept["history"], shift)
 
     def adopt(self, old: "Engine") -> Sequence[Change]:
         """Go on where the engine of the config before left off, at the same time; see `restore`."""
