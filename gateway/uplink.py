@@ -147,25 +147,16 @@ class Uplink:
             settled = await self._settle(link, post)
             held = self._pace.hold_until - self._clock.now()
             if settled and held <= 0:
-                for entry in await post.call(self._next, link, post.outbox, backlog):
-                    self._send_one(link, entry)
+                places, unsettled = min(link.window, self._pace.places), link.unsettled()
+                room = min(places - len(unsettled), link.window - len(link.in_flight))
+                if room > 0:
+                    for entry in await post.call(_next, post.outbox, room, places, unsettled, backlog):
+                        self._send_one(link, entry)
             if settled and link.refused:
                 continue
             spoken = await self._speak(link, post, spoken)
             longest = min(DISK_PAUSE if not settled else STATE_SPACING, held if held > 0 else STATE_SPACING)
             await link.news(wake, longest)
-
-    def _next(self, link: Link, outbox: Outbox, backlog: int) -> list[Entry]:
-        """What is to be sent now: what is fresh, then what had waited, which may take three quarters of the places."""
-        places, unsettled = min(link.window, self._pace.places), link.unsettled()
-        room = min(places - len(unsettled), link.window - len(link.in_flight))
-        if room <= 0:
-            return []
-        chosen = outbox.peek(room, unsettled, since=backlog)
-        for_backlog = places - places // 4 - sum(seq <= backlog for seq in unsettled)
-        if (more := min(room - len(chosen), for_backlog)) > 0:
-            chosen += outbox.peek(more, [*unsettled, *(entry.seq for entry in chosen)])
-        return chosen
 
     def _send_one(self, link: Link, entry: Entry) -> None:
         wire, encoding = self._leaving(restamped(entry.wire, self._clock)), ""
@@ -326,6 +317,15 @@ def _packer(compress: str) -> Callable[[bytes], bytes] | None:
         log.warning("moments are sent unpacked", hint='install the package "zstandard", or leave `compress` in [uplink] out')
         return None
     return zstandard.ZstdCompressor(level=9).compress
+
+
+def _next(outbox: Outbox, room: int, places: int, unsettled: list[int], backlog: int) -> list[Entry]:
+    """What is to be sent now, at most `room`: what is fresh, then what had waited, which may take three quarters of the places."""
+    chosen = outbox.peek(room, unsettled, since=backlog)
+    for_backlog = places - places // 4 - sum(seq <= backlog for seq in unsettled)
+    if (more := min(room - len(chosen), for_backlog)) > 0:
+        chosen += outbox.peek(more, [*unsettled, *(entry.seq for entry in chosen)])
+    return chosen
 
 
 class _Post(NamedTuple):
