@@ -269,3 +269,9 @@ def test_all_that_the_hub_may_say_of_itself_fits(store):
     counts = {"r" * 63 + str(number): 10**6 for number in range(99)}
     told = own_health.told(own_health.folding_ended(counts, 1.0), desk(store), 0.0)
     assert len(to_wire(told)) < MAX_BYTES / 2
+
+
+def test_what_the_outbox_adds_to_a_moment_is_counted_too():
+    """The longest name that a hub may have, and more moments than it will ever tell."""
+    made = replace(moment(), source=f"/hubs/{'h' * 63}")
+    assert len(to_wire(moments.numbered(made, "2N7KXY", 10**9))) - len(to_wire(made)) <= NUMBERS

@@ -25,7 +25,7 @@ from gateway.service.own_health import Notice, folding, folding_ended
 from gateway.store import Store
 
 DAY, HOUR = 86400.0, 3600.0
-NUMBERS = 80  # bytes by which a moment grows when the outbox numbers it
+NUMBERS = 96  # bytes by which a moment grows when the outbox numbers it
 LAST_WORD = 2048  # bytes that are kept for the last moment of a case
 OWN = 2  # moments that are kept for telling what was folded
 SHARES = (1.0, 0.75, 0.5)  # of a ceiling, for causes that are critical, for what is not, and for symptoms
