@@ -71,8 +71,8 @@ def _without_hub(config: "Config", name: str) -> int:
 
     remedies = config.remedies
     if name and name not in remedies:
-        near = nearest(name, remedies)
-        complain(f'no remedy is called "{name}"' + (f'; did you mean "{near}"?' if near else ""))
+        near, known = nearest(name, remedies), ", ".join(remedies) or "none"
+        complain(f'no remedy is called "{name}"' + (f'; did you mean "{near}"?' if near else f"; there are: {known}"))
         return EX_FAILURE
     for one in [name] if name else remedies:
         remedy = remedies[one]
