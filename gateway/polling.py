@@ -18,43 +18,44 @@ Nothing here knows what a reading means or where it goes: batches are handed to 
 import asyncio
 import heapq
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from drivers.contract import Batch, Bus, DeviceFault, Outcome, Value
 from gateway.clock import Clock
+from gateway.turns import (
+    DOWN,
+    JITTER,
+    LATE,
+    MUTE,
+    MUTE_AFTER,
+    PARK_AFTER,
+    PARKED,
+    SLOWEST,
+    SLOWEST_HURRIED,
+    WELL,
+    Lateness,
+    Schedule,
+    Turn,
+    Voice,
+    spread,
+)
 from gateway.watchdog import Pulse
+
+__all__ = ["DOWN", "LATE", "MUTE", "PARKED", "WELL", "Lateness", "Poller", "Schedule", "to_the_end"]
 
 log = structlog.get_logger("polling")
 
-WELL, LATE, MUTE, PARKED, DOWN = "well", "late", "mute", "parked", "down"
-"""State of a device. well: answers in time. late: its bus cannot keep up. mute: does not answer, and is asked again soon. parked:
-silent for long, asked once in a while. A bus is `well` or `down`."""
-
 STATE = ("state",)
-MUTE_AFTER = 2  # one lost frame is nothing to talk about; two in a row are
-PARK_AFTER = 8  # failures in a row
-SLOWEST = 300.0  # s between two questions to a parked device,
-SLOWEST_HURRIED = 30.0  # and while somebody waits for it to answer again
 REOPEN = 60.0  # s at most between two attempts to open a bus
-JITTER = 0.1  # share of a pause that is left to chance, so that devices that fell silent together do not come back together
 OPENING = 10.0  # s that opening a bus may take
-SLOTS = 8  # parts of a period over which the devices of a bus are spread: bursts save CPU, spreading saves jitter
 NOTICING = 1.0  # s after which whoever listened has noticed that the bus was closed
 RESETTING = 30.0  # s that putting a medium right may take
 MISSED = 3.0  # a device that speaks by itself is mute when it has been quiet for so many of its periods
-
-
-class Schedule(NamedTuple):
-    """How often a device is asked (or expected to speak) and how long it may take to answer, in seconds."""
-
-    every: float
-    timeout: float
-
 
 T = TypeVar("T")
 
@@ -75,63 +76,6 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
         task.exception()  # it has been looked at
         raise cancelled
     return task.result()
-
-
-class Lateness:
-    """How late polls began, as counts in classes that double: constant memory, and good enough for a p99."""
-
-    __slots__ = ("counts", "skipped")
-    FIRST = 0.0005  # s: upper bound of the first class
-
-    def __init__(self) -> None:
-        self.counts = [0] * 24
-        self.skipped = 0
-
-    def add(self, seconds: float) -> None:
-        """Count one poll that began this late."""
-        self.counts[min(max(int(seconds / self.FIRST), 0).bit_length(), 23)] += 1
-
-    def quantile(self, share: float) -> float:
-        """Upper bound, in seconds, of the class in which this share of all polls lies; 0 before the first poll."""
-        left = share * sum(self.counts)
-        for index, number in enumerate(self.counts):
-            left -= number
-            if number and left <= 0:
-                return float(self.FIRST * 2**index)
-        return 0.0
-
-
-class _Turn:
-    """One device in the queue of its bus."""
-
-    __slots__ = ("due", "every", "failures", "name", "phase", "points", "slowest", "state", "timeout")
-
-    def __init__(self, name: str, points: tuple[str, ...], schedule: Schedule, due: float) -> None:
-        self.name = name
-        self.points = points
-        self.every, self.timeout = schedule
-        self.due = due
-        self.phase = 0.0  # s by which its grid is later than that of the first on its bus; 0 once it is on it
-        self.failures = 0
-        self.slowest = SLOWEST
-        self.state = ""
-
-    def pause(self, chance: float) -> float:
-        """Seconds until it is asked again after a failure; doubles once it is mute. `chance` is 0..1."""
-        doublings = min(max(self.failures - MUTE_AFTER, 0), 16)
-        return min(self.every * 2.0**doublings, max(self.slowest, self.every)) * (1 + JITTER * chance)
-
-
-class _Voice:
-    """One device that speaks by itself."""
-
-    __slots__ = ("every", "last", "name", "state")
-
-    def __init__(self, name: str, schedule: Schedule, now: float) -> None:
-        self.name = name
-        self.every = schedule.every
-        self.last = now
-        self.state = ""
 
 
 class Poller:
@@ -160,9 +104,9 @@ class Poller:
         self._pulse = pulse
         self._chance = chance
         now = clock.now()
-        self._turns = [_Turn(device, points, schedules[device], now) for device, points in bus.polled.items()]
-        self._voices = {device: _Voice(device, schedules[device], now) for device in bus.heard}
-        self._spread(self._turns)
+        self._turns = [Turn(device, points, schedules[device], now) for device, points in bus.polled.items()]
+        self._voices = {device: Voice(device, schedules[device], now) for device in bus.heard}
+        spread(self._turns)
         self._order = count()  # breaks ties, so that devices due together keep their order
         self._queue = [(turn.due, next(self._order), turn) for turn in self._turns]
         self._parallel = max(1, min(bus.parallel, len(self._turns))) if self._turns else 1
@@ -180,14 +124,8 @@ class Poller:
 
     def states(self) -> dict[str, str]:
         """Each device's state; the empty text before anything is known."""
-        devices: list[_Turn | _Voice] = [*self._turns, *self._voices.values()]
+        devices: list[Turn | Voice] = [*self._turns, *self._voices.values()]
         return {device.name: device.state for device in devices}
-
-    @staticmethod
-    def _spread(turns: Sequence[_Turn]) -> None:
-        """Have turns that are due at once share the period from then on."""
-        for place, turn in enumerate(turns):
-            turn.phase = turn.every * (place * SLOTS // len(turns)) / SLOTS
 
     def hurry(self, every: Mapping[str, float]) -> None:
         """Ask these devices so often from now on (s), all others as their schedules say, and first those that this changes.
@@ -200,7 +138,7 @@ class Poller:
             turn.slowest = SLOWEST_HURRIED if turn.name in every else SLOWEST
         for turn in changed:
             turn.every, turn.due = wanted[turn.name], min(turn.due, self._now())
-        self._spread(changed)
+        spread(changed)
         self._queue = [(turn.due, number, turn) for _, number, turn in self._queue]
         heapq.heapify(self._queue)
         for nap in self._naps:
@@ -329,7 +267,7 @@ class Poller:
             timer.cancel()
             self._naps.discard(nap)
 
-    async def _ask(self, turn: _Turn) -> tuple[Outcome, ...] | DeviceFault:
+    async def _ask(self, turn: Turn) -> tuple[Outcome, ...] | DeviceFault:
         """One question to one device, opening the bus first if need be."""
         if self._state != WELL:
             if fault := await self._open():
@@ -360,7 +298,7 @@ class Poller:
             log.exception("driver failed", who=who)
             return DeviceFault(f"its driver failed ({error!r})", kind="misfit", hint="please report this, with the log")
 
-    def _plan(self, turn: _Turn, began: float) -> None:
+    def _plan(self, turn: Turn, began: float) -> None:
         """When it is asked next: on its own grid while it answers, further and further away while it does not."""
         if turn.failures:
             turn.due = began + turn.pause(self._chance())
@@ -373,7 +311,7 @@ class Poller:
             turn.due += missed * turn.every
             self.lateness.skipped += missed
 
-    def _answered(self, turn: _Turn, began: float) -> None:
+    def _answered(self, turn: Turn, began: float) -> None:
         if turn.failures:
             if turn.failures >= MUTE_AFTER:
                 log.info("answers again", device=turn.name, after_failures=turn.failures)
@@ -386,7 +324,7 @@ class Poller:
         elif slip < 0.1 or turn.state != LATE:
             self._device_is(turn, WELL)
 
-    def _failed(self, turn: _Turn, fault: DeviceFault) -> None:
+    def _failed(self, turn: Turn, fault: DeviceFault) -> None:
         # What does not fit will not fit in a second either: it is parked at once, and looked at again now and then.
         turn.failures = max(turn.failures + 1, PARK_AFTER if fault.kind == "misfit" else 0)
         if turn.failures in {MUTE_AFTER, PARK_AFTER}:
@@ -448,7 +386,7 @@ class Poller:
         self._state = WELL
         self._deliver(Batch(f"bus.{self.name}", self._now(), STATE, (WELL,)))
 
-    def _device_is(self, device: _Turn | _Voice, state: str) -> None:
+    def _device_is(self, device: Turn | Voice, state: str) -> None:
         if state != device.state:
             device.state = state
             self._deliver(Batch(device.name, self._now(), STATE, (state,)))

@@ -46,7 +46,8 @@ KNOWS = {
     "gateway.store": {"gateway.wal"},
     "gateway.diagnosis": {"drivers.contract"},
     "gateway.config": {"drivers", "gateway.diagnosis"},
-    "gateway.polling": {"drivers.contract", "gateway.clock", "gateway.watchdog"},
+    "gateway.turns": set(),
+    "gateway.polling": {"drivers.contract", "gateway.clock", "gateway.turns", "gateway.watchdog"},
     "gateway.program": {"gateway.polling"},
     "gateway.acting": {
         "drivers.contract", "gateway.clock", "gateway.config.actions", "gateway.config.model", "gateway.polling", "gateway.program",
