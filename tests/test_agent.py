@@ -223,6 +223,22 @@ async def test_a_config_with_a_mistake_ends_it_with_78_and_no_traceback(setting)
     assert not any("Traceback" in line for line in hub.log)
 
 
+async def test_a_store_that_fails_at_work_ends_it_in_one_line_and_no_traceback(setting):
+    """The journal says why, and systemd starts it again."""
+    async with HubProcess(setting.path) as hub:
+        await hub.until("online")
+        hub.signal(signal.SIGTERM)
+        assert await hub.end() == 0
+    with sqlite3.connect(setting.folder / "state" / "canary.db") as store:
+        store.execute("CREATE TRIGGER refuse BEFORE INSERT ON saved BEGIN SELECT raise(ABORT, 'no more'); END")
+    store.close()
+    async with HubProcess(setting.path) as hub:
+        setting.freezer.temp = -10.0
+        assert await hub.end(10.0) == 1
+    assert "canary.db: no more; if it stays so after a restart, the disk or card may be failing" in hub.log[-1]
+    assert "Traceback" not in "\n".join(hub.log)
+
+
 async def test_a_second_hub_on_the_same_store_is_refused_in_one_line(setting):
     async with HubProcess(setting.path) as first:
         await first.until("READY=1")

@@ -29,12 +29,20 @@ def main(args: argparse.Namespace) -> int:
 
     log.set_up(args.log)
     faulthandler.enable()  # the watchdog ends a hub that hangs with SIGABRT: the journal then has where
+    code = EX_OK
     try:
         asyncio.run(agent.serve(args.config))
-    except ConfigError as error:
-        complain(str(error))
-        return EX_CONFIG
-    except StoreError as error:
-        complain(str(error))
-        return EX_FAILURE
-    return EX_OK
+    except* ConfigError as errors:
+        complain(_first(errors))
+        code = EX_CONFIG
+    except* StoreError as errors:  # at work, too: a card that fails
+        complain(_first(errors))
+        code = EX_FAILURE
+    return code
+
+
+def _first(error: BaseException) -> str:
+    """What one of the tasks, which may be in groups of groups, has ended with."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)
