@@ -7,9 +7,11 @@ import pytest
 from rules_of import point
 from structlog.testing import capture_logs
 
+from gateway import filing
 from gateway.agent import Hub
 from gateway.clock import SystemClock
 from gateway.config import load
+from gateway.moments import from_wire
 from gateway.outbox import Outbox
 from gateway.saved_state import SavedState
 from gateway.service.contract import Statement
@@ -87,3 +89,24 @@ async def test_what_a_command_tells_is_not_stored_twice_when_it_is_cut_off_in_th
         await asyncio.wait([asked])
         assert asked.cancelled()
     assert Outbox(store).stats().seq == 1
+
+
+async def test_while_the_disk_is_full_the_least_important_go_and_are_counted(hub, store, monkeypatch):
+    """No more wait in memory than there is room for; how many were lost is known as soon as there is space."""
+    monkeypatch.setattr(filing, "WAITING", 20)
+    monkeypatch.setattr(filing, "RETRY", 0.01)
+    with capture_logs() as told:
+        async with at_work(hub):
+            await until(lambda: SavedState(store).load() is not None)
+            store.execute("PRAGMA max_page_count = 1")
+            for number in range(45):
+                severity = "info" if number < 30 else "critical"
+                says = "x" * 2000  # more than there is room for in what the file has already
+                hub.filing.tell([Statement(change=change(episode=f"one {number}", severity=severity, says=says))])
+            await until(lambda: any(line["event"] == "moments wait in memory" for line in told))
+            assert Outbox(store).stats().rows == 0
+            store.execute("PRAGMA max_page_count = 1000000")
+            await until(lambda: Outbox(store).stats().rows == 20)
+    assert Outbox(store).stats().dropped == {"disk full": 25}
+    waiting = [from_wire(entry.wire).data.severity for entry in Outbox(store).peek(50)]
+    assert waiting == ["critical"] * 15 + ["info"] * 5
