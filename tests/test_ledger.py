@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from gateway.moments import Moment, numbered, to_wire
 
 from ledger.book import Book
 from ledger.machines import STEP
+from ledger.run import Report
 from ledger.schedule import KINDS, schedule
 from moments_of import moment
 
@@ -159,6 +161,23 @@ def test_a_seed_gives_the_same_faults_again_and_every_kind_in_a_minute():
         assert {fault.kind for fault in faults} == set(KINDS)
     assert schedule(1, 60) != schedule(2, 60)
     assert random.Random(faults[0].luck).random() == random.Random(faults[0].luck).random()
+
+
+@pytest.mark.parametrize(
+    ("ended", "clean"),
+    [
+        ([], True),
+        (
+            ["exit code 1: canary.db: malformed; if it stays so after a restart, the disk or card may be failing"],
+            True,
+        ),
+        (["exit code 1: something else"], False),
+        (["it did not end within 10 s"], False),
+    ],
+)
+def test_a_hub_that_ends_by_itself_or_will_not_end_is_found(ended, clean):
+    verdict = book_of(*ALL).close()
+    assert Report(verdict, 9, Counter(), 1, ended, [], (0.0, ""), [], 60.0, small_disk=True).clean == clean
 
 
 @pytest.mark.slow

@@ -61,7 +61,7 @@ def main() -> int:
         report = asyncio.run(run.run())
     print()
     tell(report)
-    return 0 if report.verdict.clean and not report.tracebacks else 1
+    return 0 if report.clean else 1
 
 
 sys.exit(main())

@@ -23,6 +23,7 @@ READINGS = 12_000  # at most: each machine is read once a second, and less often
 SAMPLES = 60
 DRAIN = 120.0  # s that the hub has in the end to deliver what it has
 LEAP = 30 * 3600.0  # s, in either direction
+CARD = "the disk or card may be failing"  # the last words of a hub whose file shows damage at work
 QUIET = 2.0  # s without anything new: it has delivered
 
 
@@ -47,6 +48,11 @@ class Report(NamedTuple):
     samples: list[Sample]
     seconds: float
     small_disk: bool
+
+    @property
+    def clean(self) -> bool:
+        """Nothing lost, told twice or out of order; and the hub has ended when it was told to, or because its file was damaged."""
+        return self.verdict.clean and not self.tracebacks and all(CARD in words for words in self.ended)
 
 
 class Run:
