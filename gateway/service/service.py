@@ -54,12 +54,12 @@ class Service:
         told: list[Statement] = []
         for place, part in enumerate(self._parts.values()):
             if part.next_due <= now:
-                told += self._through(part.tick(now), place + 1)
+                told += self._said_by(place, part.tick(now))
         return self._planned(told)
 
     def say(self, name: str, statements: Iterable[Statement]) -> list[Statement]:
         """What a part says when somebody has asked it to do something: a command, or the result of an action."""
-        return self._planned(self._through(statements, list(self._parts).index(name) + 1))
+        return self._planned(self._said_by(list(self._parts).index(name), statements))
 
     def _planned(self, told: list[Statement]) -> list[Statement]:
         self.next_due = min(part.next_due for part in self._parts.values())
@@ -78,6 +78,13 @@ class Service:
         done = [*self.visits.deeds, *self.remedies.deeds]
         self.visits.deeds, self.remedies.deeds = [], []
         return done
+
+    def _said_by(self, place: int, statements: Iterable[Statement]) -> list[Statement]:
+        """What a part says by itself, after the parts behind it; what a visit is about waits for its end, whoever says it."""
+        said = list(statements)
+        if place > list(self._parts).index("visits"):
+            said = [passed for statement in said for passed in self.visits.take(statement)]
+        return self._through(said, place + 1)
 
     def _through(self, statements: Iterable[Statement], first: int) -> list[Statement]:
         """Statements on their way through the parts from a place on."""
@@ -98,6 +105,6 @@ class Service:
         told: list[Statement] = []
         for place, (name, part) in enumerate(self._parts.items()):
             if memory.get(name) is not None:
-                told += self._through(part.recall(memory[name], shift, now), place + 1)
+                told += self._said_by(place, part.recall(memory[name], shift, now))
         self.casework.pause(off)
         return self._planned(told)
