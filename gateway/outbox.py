@@ -33,7 +33,7 @@ MAX_ROWS = 100_000
 EXPIRY = 3600.0  # s between two looks for what has waited too long
 REFUSED_KEPT = 10  # moments that the broker would not take, for support
 COUNTING = "counting"  # remembered: the generation in which `tally` counts
-LOOK = 1000  # rows that `peek` looks through at most
+LOOK = 1000  # rows that `peek` looks through at most, beside those that have waited too long
 
 MOMENT = """(
     seq INTEGER PRIMARY KEY, rank INTEGER NOT NULL, put_at REAL NOT NULL, case_number TEXT NOT NULL, crc INTEGER NOT NULL,
@@ -161,10 +161,11 @@ class Outbox:
             now = self._now()
             waiting = self._store.execute(WAITING) if since is None else self._store.execute(WAITING_SINCE, (since,))
             chosen: list[int] = []
-            for seq, importance, put_at, case in islice(waiting, LOOK):
+            in_time = ((seq, case) for seq, importance, put_at, case in waiting if now - put_at < self._keep[importance])
+            for seq, case in islice(in_time, LOOK):
                 if len(chosen) == limit:
                     break
-                if case not in busy and now - put_at < self._keep[importance]:
+                if case not in busy:
                     busy.add(case)
                     chosen.append(seq)
             waiting.close()

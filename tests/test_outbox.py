@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from gateway.clock import VirtualClock
 from gateway.lifetime import Lifetime
 from gateway.moments import CLASSES, from_wire, rank, to_wire
-from gateway.outbox import EXPIRY, Outbox
+from gateway.outbox import EXPIRY, LOOK, Outbox
 from gateway.store import PAGE, SET_ASIDE, DiskFullError, Store, StoreBusyError, StoreError
 
 from moments_of import moment
@@ -193,6 +193,16 @@ def test_a_moment_waits_as_long_as_its_class_may(store):
     outbox.put(moment(7))
     assert cases(outbox) == ["3", "7"]
     assert outbox.stats().dropped == {"expired": 5}
+
+
+def test_what_has_waited_too_long_hides_nothing_that_has_not(store):
+    """Deleting it waits for the next put, which may be long in coming on a quiet hub."""
+    now = [0.0]
+    outbox = Outbox(store, keep={"warning": 100.0}, now=lambda: now[0])
+    outbox.put(*map(moment, range(LOOK + 1)))
+    outbox.put(moment(5000, severity="info"))
+    now[0] = 200.0
+    assert [entry.seq for entry in outbox.peek(10)] == [LOOK + 2]
 
 
 def test_a_restart_makes_nothing_younger(path):
