@@ -30,6 +30,9 @@ async def test_through_two_hundred_reconnects_nothing_grows_and_a_leaping_clock_
     assert verdict.clean, verdict
     assert not [line for line in soak.log if "Traceback" in line]
     assert max(look["rss"] for look in looks) - looks[0]["rss"] < 2.0  # MB
-    assert len({tuple(re.sub(r"Task-\d+", "a task of a library", task) for task in look["tasks"]) for look in looks}) == 1
+    tasks = [[task for task in look["tasks"] if not re.match(r"Task-\d+", task)] for look in looks]
+    assert all(task == tasks[0] for task in tasks)
+    passing = [len(look["tasks"]) - len(own) for look, own in zip(looks, tasks, strict=True)]
+    assert max(passing) <= 4, "those of a connection, and a write that is under way"
     assert len({len(look["files"]) for look in looks}) == 1
     assert len(looks) > 10

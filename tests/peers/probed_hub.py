@@ -12,7 +12,7 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from gateway import agent, backoff, log
+from gateway import agent, backoff, filing, log
 from gateway.clock import SystemClock
 
 from bench import processes
@@ -53,7 +53,7 @@ def look() -> dict[str, object]:
 
 async def main() -> None:
     backoff.FIRST_HOLD = backoff.LONGEST_HOLD = 0.1
-    agent.SAVING = 0.5
+    filing.SAVING = 0.5
     agent.SystemClock = LeapingClock
     log.set_up()
     lines = asyncio.StreamReader()
