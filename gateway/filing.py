@@ -28,12 +28,12 @@ from gateway.service.attempt import Order
 from gateway.service.contract import Statement
 from gateway.service.desk import Desk
 from gateway.store import DiskFullError, Store, StoreError
+from gateway.waiting import Waiting
 from gateway.watchdog import Pulse
 
 log = structlog.get_logger("hub")
 
 WAITING = 1000  # statements that may wait for a disk that is full
-IMPORTANCE = {"info": 0, "warning": 1, "critical": 2}
 SAVING = 60.0  # s between two saves of what is known
 RETRY = 10.0  # s until a full disk is tried again
 
@@ -61,7 +61,6 @@ class Filing:
     ) -> None:
         self.desk = desk
         self.saved = SavedState(store, Scratch(runtime_folder()))
-        self.dropped = 0
         self._store = store
         self._clock = clock
         self._thread = thread
@@ -70,16 +69,13 @@ class Filing:
         self._filed = filed
         self._ordered = ordered
         self._carry_out = carry_out
-        self._waiting: list[Statement] = []
+        self._waiting = Waiting(WAITING)
         self._news = asyncio.Event()
         self._busy = asyncio.Lock()
 
     def tell(self, statements: Sequence[Statement]) -> None:
         """Let the clerk have them. Also where there are none: what the service has noted is to be kept."""
-        self._waiting.extend(statements)
-        while len(self._waiting) > WAITING:
-            self._waiting.remove(min(self._waiting, key=lambda statement: IMPORTANCE[statement.change.severity]))
-            self.dropped += 1
+        self._waiting.add(statements)
         self._news.set()
 
     def look(self) -> None:
@@ -94,7 +90,7 @@ class Filing:
             await self._news.wait()
             self._news.clear()
             try:
-                dropped = self.dropped
+                dropped = self._waiting.dropped
                 await self.file()
                 if full:
                     full = False
@@ -124,7 +120,7 @@ class Filing:
             await self.file()
             await self.save(all_of_it=True)
         except DiskFullError as error:
-            log.error("moments are lost", number=len(self._waiting), fault=error)
+            log.error("moments are lost", number=len(self._waiting.statements), fault=error)
 
     async def file(self) -> None:
         """Store what waits, as one commit; what could not be stored waits on.
@@ -136,14 +132,12 @@ class Filing:
             await to_the_end(self._file())
 
     async def _file(self) -> None:
-        statements, self._waiting = self._waiting, []
-        missed, self.dropped = self.dropped, 0
+        statements, missed = self._waiting.take()
         orders = self._ordered()
         try:
             made = await self._in_thread(self._write, statements, missed, self._state(False), Stamp.now(self._clock))
         except BaseException:
-            self._waiting[:0] = statements
-            self.dropped += missed
+            self._waiting.put_back(statements, missed)
             raise
         self._filed(made)
         self._carry_out(orders)
@@ -151,7 +145,7 @@ class Filing:
     async def save(self, *, all_of_it: bool = False) -> None:
         """Store what is known, unless a moment waits."""
         async with self._busy:
-            if not self._waiting:
+            if not self._waiting.statements:
                 state, stamp = self._state(all_of_it), Stamp.now(self._clock)
                 await self._in_thread(partial(self.saved.save, state, stamp, all_of_it=all_of_it))
 

@@ -16,6 +16,7 @@ from gateway.outbox import Outbox
 from gateway.saved_state import SavedState
 from gateway.service.contract import Statement
 from gateway.store import Store
+from gateway.waiting import Waiting
 from gateway.watchdog import Notifier
 
 from moments_of import change
@@ -93,7 +94,7 @@ async def test_what_a_command_tells_is_not_stored_twice_when_it_is_cut_off_in_th
 
 async def test_while_the_disk_is_full_the_least_important_go_and_are_counted(hub, store, monkeypatch):
     """No more wait in memory than there is room for; how many were lost is known as soon as there is space."""
-    monkeypatch.setattr(filing, "WAITING", 20)
+    monkeypatch.setattr(hub.filing, "_waiting", Waiting(20))
     monkeypatch.setattr(filing, "RETRY", 0.01)
     with capture_logs() as told:
         async with at_work(hub):

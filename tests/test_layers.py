@@ -73,6 +73,7 @@ KNOWS = {
         "drivers.contract", "gateway.clock", "gateway.commands", "gateway.config", "gateway.diagnosis.engine", "gateway.outbox",
         "gateway.service",
     },
+    "gateway.waiting": {"gateway.diagnosis.contract", "gateway.service.contract"},
     "gateway.mind": {
         "drivers.contract", "gateway.clock", "gateway.config", "gateway.diagnosis", "gateway.saved_state", "gateway.service",
         "gateway.store",
