@@ -299,7 +299,9 @@ def _lines(data: moments.Digest, texts: Catalogue, config: Config, begin: date, 
     end = wall.date()
     name = _cut(config.desk.name) or texts.say("names.nobody")
     words = {
-        "period": texts.say("digest.period" if begin < end else "digest.day", begin=texts.date(begin, end), end=texts.date(end, end)),
+        "period": texts.say(
+            "digest.period" if begin < end else "digest.day", begin=texts.date(begin, end), end=texts.date(end, end)
+        ),
         "desk": name,
         "devices": texts.count("watched.devices", data.devices),
         "readings": texts.count("watched.readings", data.readings),
