@@ -41,7 +41,7 @@ from gateway.service.contract import Statement
 from gateway.service.desk import Desk
 from gateway.service.privacy import Privacy
 from gateway.service.service import Service
-from gateway.store import Store
+from gateway.store import Store, StoreError
 from gateway.trial import Trial
 from gateway.uplink import Uplink
 from gateway.watchdog import Notifier, Pulse
@@ -350,6 +350,10 @@ class Hub:
         known = {episode: case.acknowledged for case in self.service.book for episode in case.episodes if case.acknowledged}
         now = self._clock.now()
         yield from views.account(self.config.hub.id, self.engine, self.pollers, self._facts().clock, now, known)
+        try:
+            yield from views.figures(self.is_online(), self.outbox.stats(), self._wear.day())
+        except StoreError as error:
+            yield f"the store cannot be read: {error}"
         yield from self.service.visits.account(now)
         yield from self.service.remedies.account(now)
 

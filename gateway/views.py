@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 from gateway.clock import Clock
 from gateway.diagnosis.engine import Engine
 from gateway.diagnosis.words import duration
+from gateway.outbox import Stats
 from gateway.polling import Poller
+from gateway.wear import Worn
 
 
 def account(
@@ -35,6 +37,16 @@ def account(
         yield f"trend {standing.rule_id} on {standing.point.label}: {seen}; {kept}, {score.unforeseen} unforeseen"
     for learning in engine.learning():
         yield f"learns {learning.rule_id} on {learning.point.label}: {learning.share:.0%}"
+
+
+def figures(online: bool | None, stats: Stats, worn: Worn | None) -> Iterator[str]:
+    """What waits for the uplink, what was dropped on the way, and what the hub writes to its disk."""
+    link = "none" if online is None else "online" if online else "offline"
+    yield f"uplink {link}, {stats.rows} moments wait ({stats.bytes / 1024:,.0f} KiB)"
+    if stats.dropped:
+        yield "dropped " + ", ".join(f"{count:,}: {reason}" for reason, count in stats.dropped.items())
+    if worn:
+        yield f"disk {worn.bytes_per_day / 1e6:.1f} MB and {worn.syncs_per_day:,} syncs a day, at the present pace"
 
 
 def history(engine: Engine, clock: Clock) -> Iterator[str]:

@@ -325,6 +325,7 @@ above = "5 °C"
         assert await asyncio.to_thread(main, ["status", "--config", str(setting.path)]) == 0
     out = capsys.readouterr().out
     assert "freezer: well" in out
+    assert "uplink online, 0 moments wait" in out
     assert "warm on freezer temp" in out
     assert "learns usual on freezer temp: 0%" in out
     assert "ahead on freezer temp: no crossing in sight" in out

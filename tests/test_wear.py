@@ -5,9 +5,10 @@ import os
 import pytest
 
 from gateway.clock import VirtualClock
-from gateway.outbox import Outbox
+from gateway.outbox import Outbox, Stats
 from gateway.store import Store
-from gateway.wear import Wear, written
+from gateway.views import figures
+from gateway.wear import Wear, Worn, written
 
 from bench.disk import learning
 from moments_of import moment
@@ -79,3 +80,13 @@ def test_a_quiet_hub_with_a_hundred_devices_that_it_learns_wears_its_card_by_les
     if not counted(tmp_path):
         pytest.skip("this file system is in memory")
     assert 1e6 < learning(1.0, tmp_path) < 10e6
+
+
+def test_status_shows_what_waits_what_was_dropped_and_what_is_written():
+    stats = Stats(rows=3, bytes=4096, seq=9, oldest=None, dropped={"full": 2}, untold={})
+    assert list(figures(False, stats, Worn(7_100_000, 1440))) == [
+        "uplink offline, 3 moments wait (4 KiB)",
+        "dropped 2: full",
+        "disk 7.1 MB and 1,440 syncs a day, at the present pace",
+    ]
+    assert list(figures(None, stats._replace(dropped={}), None)) == ["uplink none, 3 moments wait (4 KiB)"]
