@@ -21,7 +21,7 @@ from gateway.watchdog import Notifier
 
 from moments_of import change
 from peers.hub_process import HubProcess
-from peers.modbus_server import Slave, TcpWire, listening, stands_in, well_tcp
+from peers.modbus_server import Slave, TcpWire, listening, stand, stands_in, well_tcp
 from peers.relay_board import BOARD, RelayBoard
 from peers.serial_peer import until
 
@@ -76,7 +76,19 @@ write = "freezer/setpoint"
 value = -24.0
 after = "1 h"
 """
-WARM, COLD = 0x10000 - 100, 0x10000 - 180
+SET_LOWER = """
+[remedy.lower]
+for = "warm"
+on = "freezer"
+write = "freezer/setpoint"
+value = -24.0
+when = "freezer/setpoint > -20 °C"
+proof = "freezer/temp < -16 °C"
+spacing = "1 s"
+tries = 3
+"""
+WARM, COLD, LOWER = 0x10000 - 100, 0x10000 - 180, 0x10000 - 240
+LOWERED = (6, 0, [LOWER])  # as it is asked to be: the function for one register, its address, what is to stand there
 ENV = {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
@@ -273,6 +285,92 @@ async def test_no_order_leaves_while_the_disk_cannot_take_what_is_remembered_of_
         await until(lambda: board.history == ["R1=OFF", "R1=ON"], 15.0)
         stop.set()
         await running
+
+
+# ---------------------------------------------------------------- a register
+
+
+async def test_a_register_is_written_and_read_back_and_what_comes_of_it_is_told(tmp_path):
+    """Against pymodbus's own server, looked up in its own store."""
+    async with well_tcp(1, coil=[0], discrete=[0], input=[WARM], holding=[COLD]) as port:
+        async with life(write(tmp_path, port, SET_LOWER)) as hub:
+            await hub.until("hands: acted")
+            assert await stands_in(1, "holding", 0) == [LOWER]
+            await stand(1, "input", 0, COLD)
+            await hub.until("phase=closed")
+            await stopped(hub)
+        assert await stands_in(1, "holding", 0) == [LOWER]
+    assert steps(tmp_path) == [("problem", "opened", []), ("recovery", "opened", ["worked"]), ("problem", "closed", ["worked"])]
+    opened, recovery, closed = told(tmp_path)
+    assert {opened.case, recovery.case, closed.case} == {opened.case}
+    (compared,) = recovery.comparisons
+    assert (compared.point, compared.before, compared.after) == ("freezer/temp", -10.0, -18.0)
+    assert recovery.says.endswith("No visit is needed.")
+    assert recovery.tried[0].says.startswith("Freezer/setpoint was set to -24 and reads -24, it was -18.")
+    assert (closed.how, closed.openings) == ("by the remedy lower", 1)
+
+
+@pytest.fixture
+def register(tmp_path, freezer):
+    """The config of a hub that may lower the setpoint of the freezer, where it stands too high."""
+    path = write(tmp_path, freezer.port, SET_LOWER)
+    path.write_text(path.read_text("utf-8").replace('proof = "0 s"', 'proof = "200 ms"'), "utf-8")
+    return path
+
+
+async def is_polled(freezer, times):
+    """Wait until the freezer has been read so often."""
+    begun = len(freezer.requests)
+    await until(lambda: freezer.requests[begun:].count(("input", 0, 1)) > times, 15.0)
+
+
+@pytest.mark.parametrize(("moment", "left"), [("stored", []), ("taken", [LOWERED]), ("on", [LOWERED])])
+async def test_a_kill_in_the_middle_is_told_and_a_register_that_stands_written_is_not_written_again(
+    register, freezer, tmp_path, moment, left
+):
+    """Nobody knows how far it came; that there is nothing left to do is seen by the remedy's own condition."""
+    async with life(register, moment) as hub:
+        assert await hub.end(15.0) == -9
+    assert freezer.writes == left
+    async with life(register) as hub:
+        await hub.until("phase=worsened")
+        if left:
+            await is_polled(freezer, 11)  # for longer than the spacing
+        else:
+            await hub.until("hands: acted")
+        assert freezer.writes == [LOWERED]
+        freezer.tables["input"][0] = COLD
+        await hub.until("phase=closed")
+        await stopped(hub)
+    assert freezer.writes == [LOWERED]
+    assert freezer.tables["holding"][0] == LOWER
+    helped = [] if left else [("recovery", "opened", ["interrupted", "worked"])]
+    results = ["interrupted"] if left else ["interrupted", "worked"]
+    assert steps(tmp_path) == [
+        ("problem", "opened", []), ("problem", "worsened", ["interrupted"]), *helped, ("problem", "closed", results),
+    ]  # fmt: skip
+    closed = told(tmp_path)[-1]
+    assert (closed.how, closed.openings) == ("by itself" if left else "by the remedy lower", 1)
+
+
+@pytest.mark.parametrize("moment", ["done", "proven", "told"])
+async def test_a_kill_after_a_register_was_written_writes_it_no_more_and_tells_once_that_it_has_helped(
+    register, freezer, tmp_path, moment
+):
+    async with life(register, moment) as hub:
+        await until(lambda: freezer.writes, 15.0)
+        if moment != "done":
+            freezer.tables["input"][0] = COLD
+        assert await hub.end(15.0) == -9
+    freezer.tables["input"][0] = COLD
+    async with life(register) as hub:
+        await hub.until("phase=closed")
+        await stopped(hub)
+    assert freezer.writes == [LOWERED]
+    assert freezer.tables["holding"][0] == LOWER
+    assert steps(tmp_path) == [("problem", "opened", []), ("recovery", "opened", ["worked"]), ("problem", "closed", ["worked"])]
+    closed = told(tmp_path)[-1]
+    assert (closed.how, closed.openings) == ("by the remedy lower", 1)
 
 
 @pytest.fixture

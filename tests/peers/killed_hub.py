@@ -3,7 +3,8 @@
     unstored    a try has begun, and nobody but the hub's memory knows
     stored      it is on the disk, and its order has not left
     off         the relay is off
-    on          the relay is on again, and nobody has been told
+    taken       a device has taken what was written, and it has not been read back
+    on          the relay is on again, or what was written is read back, and nobody has been told
     done        that it was done is on the disk
     proven      it is seen to have helped, and nobody has been told
     told        that it has helped is told and on the disk
@@ -18,6 +19,7 @@ import signal
 import sys
 from pathlib import Path
 
+from drivers.modbus import writing
 from gateway import agent, hands, log
 from gateway.service import mending, remedies, remedy_words
 
@@ -58,6 +60,10 @@ def off():
         die()
 
     hands.perform = lambda action, pollers, _: original(action, pollers, sleep)
+
+
+def taken():
+    before(writing.Writer, "read_back")
 
 
 def on():

@@ -414,6 +414,12 @@ async def stands_in(unit: int, table: str, address: int, count: int = 1) -> list
     return [int(cell) for cell in cells]
 
 
+async def stand(unit: int, table: str, address: int, *cells: int) -> None:
+    """Put cells into the store of pymodbus's server that was started last, past any wire."""
+    function = {name: code for code, name in TABLES.items()}[table]
+    await ModbusBaseServer.active_server.async_setValues(unit, function, address, list(cells))
+
+
 @asynccontextmanager
 async def well_rtu(unit: int, **tables: Collection[int]) -> AsyncIterator[str]:
     """Pymodbus's RTU server at the far end of a pair of pseudo-terminals; gives the port to open."""
