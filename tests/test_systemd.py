@@ -98,7 +98,9 @@ def service(machine):
     machine.write("/etc/canary/hub.toml", CONFIG)
     service = Service(machine)
     yield service
-    machine.run(f"systemctl stop canary {' '.join(service.besides)}; systemctl reset-failed")
+    # What was run beside it may have ended by itself, and a transient unit is forgotten then.
+    beside = "".join(f"systemctl stop {name} || true; " for name in service.besides)
+    machine.run(f"systemctl stop canary; {beside}systemctl reset-failed")
     machine.run("rm -f /run/systemd/system/canary.service.d/*; systemctl daemon-reload")
 
 
