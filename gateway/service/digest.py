@@ -121,10 +121,12 @@ class Account(NamedTuple):
 class Digests:
     """The last part of the service."""
 
-    def __init__(self, config: Config, facts: Facts, book: Casebook) -> None:
+    def __init__(self, config: Config, facts: Facts, book: Casebook, waits: Callable[[str], bool]) -> None:
+        """waits: whether nobody has been told of the case of this key yet; what was not told is not in the account of it."""
         self._config = config
         self._facts = facts
         self._book = book
+        self._waits = waits
         self._known = Memory(engine=facts.readings(), config=config.digest)
         self._note_at = -NEVER
         self.next_due = -NEVER  # at once: nobody knows yet what time it is
@@ -216,7 +218,7 @@ class Digests:
         begin = self._begin(wall)
         texts = Catalogue(self._config.digests.language)
         tally = self._known.tally
-        still = [case for case in self._book if case.stage == "open" and not case.caused_by]
+        still = [case for case in self._book if case.stage == "open" and not case.caused_by and not self._waits(case.key)]
         still.sort(key=lambda case: (GRAVITY[case.severity], case.since))
         data = moments.Digest(
             language=self._config.digests.language,

@@ -30,7 +30,7 @@ class Service:
         self.records = Records(config)
         self.visits = Visits(config, facts, self.book, self.records)
         self.remedies = Remedies(config, facts, self.book)
-        self.digests = Digests(config, facts, self.book)
+        self.digests = Digests(config, facts, self.book, self.visits.waits)
         self._parts: dict[str, Part] = {
             "cases": self.casework,
             "visits": self.visits,

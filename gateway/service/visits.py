@@ -118,6 +118,11 @@ class Visits:
         configured = {name: device.common.every for name, device in self._config.devices.items() if self._is_about(name)}
         return {name: min(every, max(FASTEST, every / FASTER)) for name, every in configured.items()}
 
+    def waits(self, key: str) -> bool:
+        """Whether nobody has been told of a case yet, because it began during a visit."""
+        kept = self._visit.kept.get(key) if self._visit else None
+        return key in self._untold or (kept is not None and kept.opening is not None)
+
     def account(self, now: float) -> Iterator[str]:
         """What there is to say of the present, for a person at a terminal."""
         if visit := self._visit:
@@ -251,7 +256,7 @@ class Visits:
             self._keep(statement)
         elif self._visit and kept and kept.opening and change.phase not in ENDS:  # it turns out to be about something else
             del self._visit.kept[change.episode]
-            yield replace(statement, change=replace(change, phase=Phase.OPENED))
+            yield _first(statement)
         elif kept:
             self._keep(statement)
         elif change.episode in self._untold:
@@ -289,7 +294,7 @@ class Visits:
             self._untold[change.episode] = replace(opening, owner=statement.owner)
         elif change.phase not in ENDS:
             because = f"{change.because}; it had begun during a visit, and was well when that ended"
-            yield replace(statement, change=replace(change, phase=Phase.OPENED, because=because))
+            yield _first(replace(statement, change=replace(change, because=because)))
 
     # ------------------------------------------------------------ the end
 
@@ -375,6 +380,12 @@ class Memory(msgspec.Struct, kw_only=True):
     untold: dict[str, Held]
     credited: dict[str, float]
     records: dict[str, Any] = {}
+
+
+def _first(statement: Statement) -> Statement:
+    """A step of a case as the first that anybody hears of it, who never heard of an owner that had it before."""
+    adds = {name: value for name, value in statement.adds.items() if name != "handed_over"}
+    return replace(statement, change=replace(statement.change, phase=Phase.OPENED), adds=adds)
 
 
 def _updated(opening: Held, step: Held) -> Held:
