@@ -18,7 +18,7 @@ from gateway.commands import CommandError
 from gateway.diagnosis.contract import Fault, Forecast, Phase, PointInfo
 from gateway.moments import MAX_BYTES, from_wire, to_wire
 from gateway.service.contract import Statement
-from gateway.service.visits import Start
+from gateway.service.visit_commands import Start
 from gateway.store import Store
 
 from moments_of import change

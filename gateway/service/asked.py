@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from gateway.clock import Clock
 from gateway.commands import Answer, Command, Commands, Effect
-from gateway.service import digest, visits
+from gateway.service import digest, visit_commands
 from gateway.service.contract import Statement
 from gateway.service.service import Service
 
@@ -37,12 +37,12 @@ def offer(commands: Commands, hub: Hub, clock: Clock) -> None:
     """Add the commands of the service."""
     add, by = commands.add, partial(_by, hub, clock)
     add("digest", digest.Ask, lambda _: hub.service.digests.so_far(clock.now()), Effect.NONE, cloud=False)
-    add("visit-start", visits.Start, by("visits", lambda service: service.visits.start), Effect.ONCE)
-    add("visit-note", visits.Note, by("visits", lambda service: service.visits.note), Effect.ONCE)
-    add("visit-found", visits.Found, by("visits", lambda service: service.visits.found), Effect.ONCE)
-    add("visit-replaced", visits.Replaced, by("visits", lambda service: service.visits.replaced), Effect.ONCE)
-    add("visit-serviced", visits.Serviced, by("visits", lambda service: service.visits.serviced), Effect.REPEATABLE)
-    add("visit-end", visits.End, by("visits", lambda service: service.visits.end), Effect.ONCE)
+    add("visit-start", visit_commands.Start, by("visits", lambda service: service.visits.start), Effect.ONCE)
+    add("visit-note", visit_commands.Note, by("visits", lambda service: service.visits.note), Effect.ONCE)
+    add("visit-found", visit_commands.Found, by("visits", lambda service: service.visits.found), Effect.ONCE)
+    add("visit-replaced", visit_commands.Replaced, by("visits", lambda service: service.visits.replaced), Effect.ONCE)
+    add("visit-serviced", visit_commands.Serviced, by("visits", lambda service: service.visits.serviced), Effect.REPEATABLE)
+    add("visit-end", visit_commands.End, by("visits", lambda service: service.visits.end), Effect.ONCE)
 
 
 def _by(hub: Hub, clock: Clock, part: str, carry: Callable[[Service], Carry]) -> Callable[[Command], Awaitable[Answer]]:

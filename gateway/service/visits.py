@@ -14,14 +14,12 @@ One visit is on at a time. Devices that it is about are polled faster (`pace`); 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 from msgspec.structs import replace
 
-from drivers.contract import Seconds
-from gateway.commands import Answer, Command, CommandError
+from gateway.commands import Answer, CommandError
 from gateway.config.model import Config
 from gateway.config.problems import nearest, quoted
 from gateway.diagnosis.contract import HUB, Phase
@@ -31,65 +29,15 @@ from gateway.service.contract import NEVER, Deed, Facts, Numbered, Statement
 from gateway.service.held import Held, hold, release
 from gateway.service.records import Records
 from gateway.service.visit import COMPARED, CREDITED, MENTIONED, Ended, Kept, Mention, Replacement, Visit, is_about, typical
+from gateway.service.visit_commands import MOST, End, Found, Note, Replaced, Serviced, Start
 
 ENDS = (Phase.CLOSED, Phase.WITHDRAWN)
 ALONE = {"milestone", "visit", "digest"}  # good to know at any time
-MOST = 12  # notes, findings and replacements of one visit: what its moment has room for
 MOST_STEPS = 20  # of a case that are kept
 FASTER = 5  # times, and
 FASTEST = 1.0  # s: how often the devices that a visit is about are read
 CREDIT = {"prediction": 30 * 86400.0}  # s for which what was open at the end of a visit may still turn out to be put right by it
 CREDIT_ELSE = 86400.0
-
-
-# ---------------------------------------------------------------- what may be asked
-
-Text = Annotated[
-    str, Meta(pattern=r"\S", max_length=300, description="In a sentence or two.", examples=["The condenser was full of dust."])
-]
-
-
-class Start(Command, frozen=True, kw_only=True):
-    """A technician begins to work: what happens to these devices is held until they have done."""
-
-    by: Annotated[str, Meta(pattern=r"\S", max_length=80, description="Who is on site.", examples=["Jan Peeters"])]
-    on: Annotated[
-        tuple[str, ...],
-        Meta(max_length=MOST, description='Devices, and "bus.NAME" with all that hangs on it; globs allowed. All if not given.'),
-    ] = ()
-    for_: Annotated[Seconds, Meta(ge=60, le=86400, description="How long at most; then it ends by itself.")] = 4 * 3600.0
-
-
-class Note(Command, frozen=True, kw_only=True):
-    """Write down what was done during the visit."""
-
-    text: Text
-
-
-class Found(Command, frozen=True, kw_only=True):
-    """Write down what was found to be wrong."""
-
-    text: Text
-
-
-class Replaced(Command, frozen=True, kw_only=True):
-    """A device was replaced by another: what was learnt of it is forgotten, its history is kept."""
-
-    device: Annotated[str, Meta(description="Its name in the config.", examples=["freezer-1"])]
-    serial: Annotated[str, Meta(max_length=80, description="The serial number of the new one.")] = ""
-
-
-class Serviced(Command, frozen=True, kw_only=True):
-    """The maintenance of a device was done."""
-
-    device: Annotated[str, Meta(description="Its name in the config.", examples=["freezer-1"])]
-
-
-class End(Command, frozen=True, kw_only=True):
-    """The visit is over."""
-
-
-# ---------------------------------------------------------------- the part
 
 
 class Visits:
