@@ -1,13 +1,14 @@
 """The one source of time.
 
 Durations come from `now()`, seconds on the hub's own timeline: it never jumps, whatever happens to the wall clock (a Pi has no
-battery clock and boots in the past). People and payloads get UTC from `utc()`, which maps a time of that timeline to the wall
-clock as it is known at the moment of asking. Everything that needs time is given a clock or a plain `now`; nothing else in
-the program may import `time`.
+battery clock and boots in the past), and it stands still while the machine is suspended, in which nothing was silent. People and
+payloads get UTC from `utc()`, which maps a time of that timeline to the wall clock as it is known at the moment of asking.
+Everything that needs time is given a clock or a plain `now`; nothing else in the program may import `time`.
 """
 
 import ctypes
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -55,21 +56,45 @@ def wall_time(clock: Clock, zone: tzinfo) -> Callable[[float], float | None]:
     return wall
 
 
-class SystemClock:
-    """The machine's clocks."""
+def _boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
-    def __init__(self) -> None:
+
+class SystemClock:
+    """The machine's clocks.
+
+    monotonic, boottime: seconds of two clocks that never jump, of which the second goes on while the machine is suspended.
+    wall: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        boottime: Callable[[], float] = _boottime,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._monotonic = monotonic
+        self._boottime = boottime
+        self._wall = wall
         self._asked = -SYNC_LASTS
         self._synced = False
+        self._suspended = boottime() - monotonic()  # s since the machine started, as far as it was noticed
+        self._suspends: deque[tuple[float, float]] = deque(maxlen=SUSPENDS)  # when each was noticed, and how long it was
         self.timeline = BOOT.read_text().strip() if BOOT.exists() else "this run"
 
     def now(self) -> float:
-        """Seconds since the machine started."""
-        return time.monotonic()
+        """Seconds since the machine started, but for those in which it was suspended."""
+        boottime, now = self._boottime(), self._monotonic()  # in this order a pause between them is not taken for a suspend
+        lasted = boottime - now - self._suspended
+        if lasted > SUSPENDED:
+            self._suspended += lasted
+            self._suspends.append((now, lasted))
+        return now
 
     def utc(self, at: float) -> datetime:
         """See `Clock.utc`."""
-        return datetime.fromtimestamp(time.time() - time.monotonic() + at, UTC)
+        ago = self.now() - at + sum(lasted for noticed, lasted in self._suspends if noticed > at)
+        return datetime.fromtimestamp(self._wall() - ago, UTC)
 
     def synced(self) -> bool:
         """The kernel's word, from whichever time daemon disciplines it; timesyncd's stamp where the sandbox forbids to ask."""
@@ -81,6 +106,8 @@ class SystemClock:
 
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
+SUSPENDED = 1.0  # s that one clock is behind the other, which is more than reading them takes
+SUSPENDS = 64  # that are remembered: what is stamped lies behind few of them
 SYNC_LASTS = 10.0  # s for which the answer of the kernel is taken to hold
 TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 TIMESYNCD = Path("/run/systemd/timesync/synchronized")

@@ -114,6 +114,51 @@ def test_the_machine_s_own_clocks_agree_with_one_another():
     assert clock.timeline
 
 
+class Machine:
+    """Its three clocks, as the kernel keeps them."""
+
+    def __init__(self):
+        self.monotonic, self.boottime, self.wall = 100.0, 130.0, 1.7e9
+
+    def runs(self, seconds):
+        self.monotonic += seconds
+        self.boottime += seconds
+        self.wall += seconds
+
+    def is_suspended(self, seconds):
+        self.boottime += seconds
+        self.wall += seconds
+
+    def clock(self):
+        return SystemClock(lambda: self.monotonic, lambda: self.boottime, lambda: self.wall)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 1e5), st.sampled_from([0.0, 0.0, 3.0, 3600.0, 1e6])), min_size=1, max_size=40))
+def test_a_suspend_moves_no_duration_and_no_stamp(course):
+    """Whenever it is asked: a time of before a suspend keeps its hour, and one of after it has the right one."""
+    machine = Machine()
+    clock = machine.clock()
+    hours = {}
+    for runs, is_suspended in course:
+        before = clock.now()
+        machine.runs(runs)
+        machine.is_suspended(is_suspended)
+        now = clock.now()
+        assert now - before == pytest.approx(runs)
+        hours[now] = machine.wall
+    for at, hour in hours.items():
+        assert clock.utc(at).timestamp() == pytest.approx(hour, abs=0.01)
+
+
+def test_the_first_stamp_that_is_asked_for_after_a_suspend_is_right():
+    machine = Machine()
+    clock = machine.clock()
+    before, hour = clock.now(), machine.wall
+    machine.runs(60.0)
+    machine.is_suspended(8 * 3600.0)
+    assert clock.utc(before).timestamp() == pytest.approx(hour)
+
+
 @pytest.mark.parametrize(
     ("kernel", "stamp", "trusted"),
     [(0, False, True), (1, False, True), (5, False, False), (5, True, False), (-1, False, False), (-1, True, True)],
