@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test quick bench ledger score reference format lock clean
+.PHONY: help demo test quick hunt bench ledger score reference format lock clean
 
 help:  ## list the tasks
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
@@ -22,6 +22,10 @@ quick: .venv/ready-test  ## for every save: style, types and the tests that need
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/pytest -q -x -m "not slow" $(ARGS)
+
+hunt: .venv/ready-test  ## the properties, on ever new examples, until one of them fails
+	@.ci/provide mosquitto dbus-daemon strace
+	@while HUNT=1 $(BIN)/pytest -q -x -m examples $(ARGS); do :; done
 
 bench: .venv/ready-test  ## measured figures beside the budgets
 	@.ci/provide mosquitto

@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from hypothesis import settings
 
 from gateway.moments import Moment, wire
 
-# A shared machine is slow at times; a property is about what is true, not about how fast.
-settings.register_profile("canary", deadline=None, max_examples=100)
-settings.load_profile("canary")
+# A shared machine is slow at times; a property is about what is true, not about how fast. A run of all tests tries the same
+# examples each time, so that a failure belongs to the change at hand; `make hunt` tries ever new ones.
+settings.register_profile("canary", deadline=None, derandomize=True)
+settings.register_profile("hunt", deadline=None)
+settings.load_profile("hunt" if "HUNT" in os.environ else "canary")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -81,3 +84,4 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     for item in items:
         if getattr(item.obj, "is_hypothesis_test", False):
             item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.examples)

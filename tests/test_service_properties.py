@@ -366,9 +366,7 @@ class Service(RuleBasedStateMachine):
 
 TestService = Service.TestCase
 # Without shrinking: that of a long story may take longer than a run of all tests may.
-TestService.settings = settings(
-    max_examples=70, stateful_step_count=30, deadline=None, phases=[Phases.explicit, Phases.reuse, Phases.generate]
-)
+TestService.settings = settings(max_examples=70, stateful_step_count=30, phases=[Phases.reuse, Phases.generate])
 TestService.pytestmark = [pytest.mark.slow]
 
 
