@@ -7,11 +7,13 @@ Promises
   is done is the business of whoever asks.
 - A thing that was switched off is switched on again, or it was tried and is said: after a fault half way, and when this is
   cancelled. Only a power cut or SIGKILL in the middle can leave it off; `restore` is for the first moment after that.
+- Trying so ends within `SWITCHING_ON`, whatever the bus does and the config says: whoever stops the hub waits for it no longer.
 - Whatever goes wrong is a `Result` that says so in words. Nothing is raised but CancelledError, once all is tidied up.
 
 When and why something is done is not known here. Time is passed in: `sleep` is the clock's.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
@@ -31,6 +33,7 @@ Pollers: TypeAlias = Mapping[str, Poller]
 
 ATTEMPTS = 3  # to switch on again: one lost frame must not leave a thing off
 BETWEEN = 1.0  # s between two of them
+SWITCHING_ON = 75.0  # s for all of them: three times a dead bus that is opened for a poll, polled, opened for us and written to
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -154,7 +157,21 @@ async def _cycle(action: Cycle, pollers: Pollers, sleep: Sleep) -> Result:
 
 
 async def _switch_on(action: Cycle, pollers: Pollers, sleep: Sleep) -> Outcome | DeviceFault:
-    """What it reads once it is on, or the fault with which the last attempt ended.
+    """What it reads once it is on, or the fault for which it may not be."""
+    on: Outcome | DeviceFault
+    try:
+        async with asyncio.timeout(SWITCHING_ON):
+            on = await _attempts_to_switch_on(action, pollers, sleep)
+    except TimeoutError:
+        hint = "check its bus"
+        on = DeviceFault(f"{action.device} could not be reached within {SWITCHING_ON:g} s", kind="silent", hint=hint)
+    if isinstance(on, DeviceFault):
+        log.error("may be left off", device=action.device, point=action.point, fault=on.what, hint=on.hint)
+    return on
+
+
+async def _attempts_to_switch_on(action: Cycle, pollers: Pollers, sleep: Sleep) -> Outcome | DeviceFault:
+    """The same; the fault is that of the last attempt.
 
     The poller is looked up at each attempt: another config may have brought a new one meanwhile.
     """
@@ -167,7 +184,6 @@ async def _switch_on(action: Cycle, pollers: Pollers, sleep: Sleep) -> Outcome |
                 return await poller.write(action.device, action.point, action.on)
             except DeviceFault as found:
                 fault = found
-    log.error("may be left off", device=action.device, point=action.point, fault=fault.what, hint=fault.hint)
     return fault
 
 

@@ -18,6 +18,7 @@ import structlog
 import drivers
 from drivers.contract import Batch
 from gateway import __version__, moments, views
+from gateway.acting import SWITCHING_ON
 from gateway.clerk import Clerk
 from gateway.clock import Clock, SystemClock
 from gateway.commands import Commands
@@ -53,6 +54,7 @@ Result = TypeVar("Result")
 
 STORE = "canary.db"
 FAREWELL = 2.0  # s that the uplink has at the end to send what is there and to say goodbye
+STOP = SWITCHING_ON + 15.0  # s that a stop may take: what is off is switched on, then the rest. The unit gives it as long
 ALARMS = 60.0  # s at most between two looks at the engine's deadlines
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from test_polling import ScriptedBus, Watched
 
 from drivers.contract import DeviceFault, Misfit, NotTaken, NoValue
-from gateway.acting import ATTEMPTS, Rehearsal, Result, perform, rehearse, restore
+from gateway.acting import ATTEMPTS, SWITCHING_ON, Rehearsal, Result, perform, rehearse, restore
 from gateway.config.actions import Cycle, Reopen, Reset, Run, Write
-from gateway.polling import WELL, Poller, Schedule
+from gateway.polling import OPENING, WELL, Poller, Schedule
 from gateway.watchdog import Pulse
 
 from peers import virtual_time
@@ -235,6 +235,47 @@ def test_a_hub_that_shuts_down_in_the_middle_switches_on_first():
     assert [value for value, _ in bus.written] == [False, True]
     assert bus.closed >= 1
     assert bus.closed_in_use == 0
+
+
+class Dying(Relay):
+    """From the moment in which the relay is off, opening, reading and writing take their very longest."""
+
+    async def connect(self):
+        await super().connect()
+        if self.written:
+            await asyncio.sleep(OPENING * 0.999)
+
+
+def stopped_while_off(timeout, every):
+    """The hub is stopped while a relay is off on a bus that has died since: how long that took, and what was written."""
+
+    async def main(clock):
+        dead = lambda _: 1e9 if watched.bus.written else 0.0  # noqa: E731
+        watched = Watched(clock, Dying(clock, {"relay": dead}, takes=[0.0] + [1e9] * 9), every=every, timeout=timeout)
+        polling = asyncio.create_task(watched.poller.run())
+        acting = asyncio.create_task(perform(CYCLE, {"line": watched.poller}, asyncio.sleep))
+        await asyncio.sleep(5)
+        began = clock.now()
+        for task in (acting, polling):  # as the hub does
+            task.cancel()
+            await asyncio.wait([task])
+        return clock.now() - began, [value for value, _ in watched.bus.written]
+
+    return virtual_time.run(main)
+
+
+def test_on_a_dead_bus_there_is_time_for_all_attempts_before_a_stop_is_cut_short():
+    took, written = stopped_while_off(timeout=1.0, every=0.5)
+    assert written == [False] + [True] * ATTEMPTS
+    assert took <= SWITCHING_ON
+
+
+@pytest.mark.parametrize("timeout", [5.0, 60.0])
+def test_whatever_the_config_gives_a_device_a_stop_is_not_held_up_for_longer(timeout, capsys):
+    took, written = stopped_while_off(timeout, every=0.5)
+    assert took <= SWITCHING_ON
+    assert written[:2] == [False, True][: len(written)]
+    assert "may be left off" in "".join(capsys.readouterr())
 
 
 def test_after_a_kill_the_first_thing_is_to_switch_on():
