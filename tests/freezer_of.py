@@ -5,19 +5,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import stories_of
-from msgspec.structs import replace
+from config_of import PLANT, config_of, with_own_rules
 
 from drivers.contract import Batch
-from gateway import config
 from gateway.store import Store
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-CONFIG = """
-[hub]
-id = "hub-0042"
-[bus.plant]
-driver = "modbus-tcp"
-host = "192.168.1.20"
+FREEZER = """
 [device.freezer]
 bus = "plant"
 unit = 1
@@ -47,16 +41,12 @@ class House(stories_of.Hub):
     """The hub. `stored` is what its memory was when it last told anything, `given` are the orders that have been handed out."""
 
     def __init__(self, folder: Path, store: Store, more: str = "", rule: str = "") -> None:
-        (folder / "hub.toml").write_text(CONFIG + rule + more, "utf-8")
-        known = config.load(folder / "hub.toml")
         self.folder = folder
         self.given = []
         self.stored = None
         self._news = True  # to be stored
         self._rests = False  # nothing is begun
-        super().__init__(
-            replace(known, rules={name: keys for name, keys in known.rules.items() if name not in known.built_in}), store, START
-        )
+        super().__init__(with_own_rules(config_of(PLANT + FREEZER + rule + more, folder)), store, START)
         self.read(core=-18.0, door=False, setpoint=-18.0, relay=True)
 
     # ------------------------------------------------------------ what happens
@@ -89,10 +79,8 @@ class House(stories_of.Hub):
         while self.given:
             self.break_off()
         self._rests = False
-        (self.folder / "hub.toml").write_text(CONFIG + rule + more, "utf-8")
-        known = config.load(self.folder / "hub.toml")
         memory, old = self.service.memory(), self.engine
-        self.config = replace(known, rules={name: keys for name, keys in known.rules.items() if name not in known.built_in})
+        self.config = with_own_rules(config_of(PLANT + FREEZER + rule + more, self.folder))
         self._begin()
         ended = self.engine.adopt(old)
         self.tell(self.service.recall(memory, 0.0, self.now()))

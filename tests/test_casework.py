@@ -2,16 +2,15 @@
 
 import json
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from config_of import config_of
 from rules_of import rule
 
 from drivers.contract import Batch, NoValue
 from gateway import moments
 from gateway.clock import VirtualClock
-from gateway.config import load
 from gateway.config.units import convert
 from gateway.diagnosis.contract import Change, Fault, Phase, PointInfo, RuleKeys
 from gateway.diagnosis.engine import Engine
@@ -81,10 +80,7 @@ class Room:
 
     def reload(self, text: str) -> None:
         """Another config, or the same; or the start."""
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "hub.toml"
-            path.write_text(text)
-            self.config = load(path)
+        self.config = config_of(text)
         self.begin(getattr(self, "engine", None))
 
     def begin(self, old: Engine | None) -> None:

@@ -2,10 +2,9 @@
 
 import json
 from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
+from config_of import config_of
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -13,7 +12,6 @@ from msgspec.structs import replace
 
 from drivers.contract import Batch, NoValue
 from gateway.clock import VirtualClock
-from gateway.config import load
 from gateway.config.model import Config
 from gateway.config.units import convert
 from gateway.diagnosis.causes import SEVERITIES
@@ -95,10 +93,7 @@ ENDS = (Phase.CLOSED, Phase.WITHDRAWN)
 
 @cache
 def config(name: str) -> Config:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "hub.toml"
-        path.write_text(CONFIGS[name])
-        return load(path)
+    return config_of(CONFIGS[name])
 
 
 class Cases(RuleBasedStateMachine):

@@ -1,19 +1,15 @@
 """Rules that every hub has, maintenance windows, and what devices and rules need."""
 
 import pytest
+from config_of import PLANT, config_of
 
-from gateway.config import ConfigError, check_file, load
+from gateway.config import ConfigError, check_file
 from gateway.config.rules import built_in
 from gateway.config.units import convert
 from gateway.diagnosis.contract import PointInfo
 from gateway.diagnosis.engine import Engine
 
-CONFIG = """
-[hub]
-id = "hub-0042"
-[bus.plant]
-driver = "modbus-tcp"
-host = "192.168.1.20"
+FREEZERS = """
 [device.freezer-1]
 bus = "plant"
 unit = 1
@@ -29,8 +25,7 @@ points.t = { input = 0, unit = "°C" }
 @pytest.fixture
 def read(tmp_path):
     def read(more: str = ""):
-        (tmp_path / "hub.toml").write_text(CONFIG + more, "utf-8")
-        return load(tmp_path / "hub.toml")
+        return config_of(PLANT + FREEZERS + more, tmp_path)
 
     return read
 

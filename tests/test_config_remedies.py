@@ -5,20 +5,16 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from config_of import PLANT, config_of
 
-from gateway.config import ConfigError, load
+from gateway.config import ConfigError
 from gateway.config.actions import Cycle, Reopen, Run, Write
 from gateway.config.changes import changes
 from gateway.config.reach import reach
 from gateway.trial import _oversteps
 
 PAGE = Path(__file__).parent.parent / "docs" / "remedies.md"
-HOUSE = """
-[hub]
-id = "hub-0042"
-[bus.plant]
-driver = "modbus-tcp"
-host = "192.168.1.20"
+DEVICES = """
 [device.freezer-1]
 bus = "plant"
 unit = 1
@@ -37,13 +33,13 @@ unit = 3
 [device.router.points]
 signal = { input = 0 }
 """
+HOUSE = PLANT + DEVICES
 
 
 @pytest.fixture
 def read(tmp_path):
     def read(text, house=HOUSE):
-        (tmp_path / "hub.toml").write_text(house + text, "utf-8")
-        return load(tmp_path / "hub.toml")
+        return config_of(house + text, tmp_path)
 
     return read
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from config_of import config_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -19,7 +20,6 @@ from msgspec.structs import replace
 from drivers.contract import Batch
 from gateway.agent import Hub
 from gateway.clock import VirtualClock
-from gateway.config import load
 from gateway.config.units import convert
 from gateway.diagnosis import load_kind
 from gateway.diagnosis.contract import Phase, PointInfo, Quantity
@@ -177,11 +177,9 @@ points.c = { input = 2, unit = "°C" }
 
 
 @pytest.fixture(scope="module")
-def hub_config(tmp_path_factory):
-    path = tmp_path_factory.mktemp("config") / "hub.toml"
-    path.write_text(HUB)
+def hub_config():
     rules = {name: load_kind(kind).Keys(kind=kind, **keys) for name, (kind, keys) in KINDS.items()}
-    return replace(load(path), rules=rules)
+    return replace(config_of(HUB), rules=rules)
 
 
 @contextmanager

@@ -5,12 +5,12 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from config_of import config_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import moments
 from gateway.clock import VirtualClock
-from gateway.config import load
 from gateway.config.model import Config
 from gateway.config.office_hours import DAYS, parse, reachable
 from gateway.config.problems import Unfit
@@ -143,9 +143,7 @@ DEVICES = "".join(
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    path = tmp_path / "hub.toml"
-    path.write_text(CONFIG + DEVICES)
-    return load(path)
+    return config_of(CONFIG + DEVICES, tmp_path)
 
 
 PAGE = Path(__file__).parent.parent / "docs" / "cases.md"
@@ -198,9 +196,7 @@ def test_the_page_about_cases_shows_a_config_that_works(tmp_path: Path) -> None:
     lines = PAGE.read_text("utf-8").splitlines()
     begin = lines.index("    [owner.cabling]")
     end = next(number for number in range(begin, len(lines)) if lines[number] and not lines[number].startswith("    "))
-    path = tmp_path / "hub.toml"
-    path.write_text("\n".join([*(line.removeprefix("    ") for line in lines[begin:end]), AROUND]))
-    config = load(path)
+    config = config_of("\n".join([*(line.removeprefix("    ") for line in lines[begin:end]), AROUND]), tmp_path)
     assert (owner(config, about("router")).id, owner(config, about("switch")).id) == ("operator", "cabling")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from config_of import config_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from gateway.clerk import Clerk
 from gateway.cli import main
 from gateway.clock import SystemClock, VirtualClock
 from gateway.commands import CommandError, Commands
-from gateway.config import ConfigError, load
+from gateway.config import ConfigError
 from gateway.config.model import Uplink
 from gateway.config.privacy import CLASSES, Grain, Household
 from gateway.config.privacy import Privacy as Keys
@@ -118,9 +119,7 @@ def home(tmp_path_factory):
 
 
 def config(folder: Path, more: str = "", port: int = 502):
-    path = folder / "hub.toml"
-    path.write_text(HOME.format(state=folder / "state", port=port) + more)
-    return load(path)
+    return config_of(HOME.format(state=folder / "state", port=port) + more, folder)
 
 
 def of(point: PointInfo, rule: str, **facts):
@@ -585,8 +584,7 @@ def test_what_is_withheld_takes_no_room_from_what_is_told(tmp_path):
 def test_another_config_makes_what_waits_coarser(house, tmp_path):
     house.say(TEMP, "cold", value=3.25)
     text = HOME.replace('temp = {{ input = 3, unit = "°C" }}', 'temp = {{ input = 3, unit = "°C", privacy = "personal" }}')
-    (tmp_path / "hub.toml").write_text(text.format(state=tmp_path / "state", port=502))
-    house.clerk.adopt(load(tmp_path / "hub.toml"))
+    house.clerk.adopt(config_of(text.format(state=tmp_path / "state", port=502), tmp_path))
     (sent,) = house.sent()
     assert (sent.data.privacy, sent.data.value) == ("personal", None)
 

@@ -3,11 +3,11 @@
 from datetime import UTC, date, datetime
 
 import pytest
+from config_of import PLANT, config_of, with_own_rules
 from msgspec.structs import replace
 from stories_of import Hub
 
 from drivers.contract import Batch
-from gateway import config
 from gateway.diagnosis.contract import Forecast, Phase
 from gateway.service.contract import Statement
 from gateway.store import Store
@@ -16,12 +16,7 @@ from moments_of import change
 
 DAY = 86400.0
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-CONFIG = """
-[hub]
-id = "hub-0042"
-[bus.plant]
-driver = "modbus-tcp"
-host = "192.168.1.20"
+FREEZER = """
 [device.freezer-1]
 bus = "plant"
 unit = 1
@@ -45,9 +40,7 @@ def hub(tmp_path, request):
 
 
 def read(folder, keys):
-    (folder / "hub.toml").write_text(CONFIG.format(keys=keys), "utf-8")
-    known = config.load(folder / "hub.toml")
-    return replace(known, rules={"warm": known.rules["warm"]})
+    return with_own_rules(config_of(PLANT + FREEZER.format(keys=keys), folder))
 
 
 def keys(text):

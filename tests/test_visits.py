@@ -2,18 +2,18 @@
 
 import json
 import math
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 
 import msgspec
 import pytest
+from config_of import PLANT, config_of, with_own_rules
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 from stories_of import Hub
 
 from drivers.contract import Batch, NoValue
-from gateway import config, moments
+from gateway import moments
 from gateway.commands import CommandError
 from gateway.diagnosis.contract import Fault, Forecast, Phase, PointInfo
 from gateway.moments import MAX_BYTES, from_wire, to_wire
@@ -24,18 +24,13 @@ from gateway.store import Store
 from moments_of import change
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-CONFIG = """
-[hub]
-id = "hub-0042"
+HOUSE = """
 [desk]
 name = "CoolCare"
 [owner.installer]
 name = "CoolTech"
 [owner.network]
 name = "NetOne"
-[bus.plant]
-driver = "modbus-tcp"
-host = "192.168.1.20"
 [bus.hall]
 driver = "modbus-tcp"
 host = "192.168.1.21"
@@ -67,6 +62,7 @@ above = "-15 °C"
 severity = "critical"
 proof = "10 min"
 """
+CONFIG = PLANT + HOUSE
 REMEDY = """
 [device.relay]
 bus = "hall"
@@ -84,10 +80,9 @@ CORE = ("core",)
 DAY = 86400.0
 
 
-def read(path):
-    """The config with its own rule alone, so that nothing is told of what a test does not read."""
-    known = config.load(path)
-    return replace(known, rules={"warm": known.rules["warm"]})
+def read(folder, text):
+    """The config with its own rule alone."""
+    return with_own_rules(config_of(text, folder))
 
 
 @pytest.fixture
@@ -96,22 +91,14 @@ def hub(tmp_path):
         yield hub
 
 
-class made:  # noqa: N801  (a with statement, not a thing)
+@contextmanager
+def made(folder, text=CONFIG):
     """A hub of the config on a store of its own."""
-
-    def __init__(self, folder, text=CONFIG):
-        (folder / "hub.toml").write_text(text, "utf-8")
-        self.store = Store.open(folder / "canary.db")
-        self.config = read(folder / "hub.toml")
-
-    def __enter__(self):
-        hub = Hub(self.config, self.store.__enter__(), START)
+    with Store.open(folder / "canary.db") as store:
+        hub = Hub(read(folder, text), store, START)
         for device in ("freezer-1", "freezer-2", "oven"):
             say(hub, device, COLD)
-        return hub
-
-    def __exit__(self, *error):
-        self.store.__exit__(*error)
+        yield hub
 
 
 def say(hub, device, value, minutes=1.0):
@@ -453,8 +440,7 @@ def test_a_device_that_was_replaced_is_told_as_the_new_one_until_the_config_is_e
     device = hub.moments[-1].data.device
     assert (device.serial, device.installed) == ("S-2", date(2026, 3, 2))
     assert hub.service.records.memory()["freezer-1"]["past"] == ["S-1"]
-    (tmp_path / "hub.toml").write_text(CONFIG.replace('"S-1"', '"S-3"'), "utf-8")
-    hub.config = read(tmp_path / "hub.toml")
+    hub.config = read(tmp_path, CONFIG.replace('"S-1"', '"S-3"'))
     hub.restart()
     assert hub.service.records.device("freezer-1").serial == "S-3"
     assert hub.service.records.memory()["freezer-1"]["past"] == ["S-1"]
