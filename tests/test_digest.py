@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 import pytest
+from hub_of import edit, hubs
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
@@ -31,7 +31,6 @@ from gateway.service.catalogue import PLACEHOLDER, Catalogue
 from gateway.service.contract import Statement
 from gateway.service.digest import CREDITS, Tally, _lines, credit
 from gateway.service.timetable import LEAST, due
-from gateway.store import Store
 
 from moments_of import change
 
@@ -80,15 +79,8 @@ Build = Callable[..., Hub]
 @pytest.fixture
 def build(tmp_path: Path) -> Iterator[Build]:
     """Hubs of some config, without wires."""
-    with ExitStack() as stack:
-
-        def made(digest: str = "", start: datetime = START, plant: str = PLANT) -> Hub:
-            file = tmp_path / "hub.toml"
-            file.write_text(plant.format(digest=digest), "utf-8")
-            store = stack.enter_context(Store.open(tmp_path / f"{len(list(tmp_path.iterdir()))}.db"))
-            return Hub(config.load(file, resolve_secrets=False), store, start)
-
-        yield made
+    with hubs(tmp_path) as made:
+        yield lambda digest="", start=START, plant=PLANT: made(plant.format(digest=digest), start)
 
 
 def read(hub: Hub, *values: float, every: float = 60.0) -> None:
@@ -535,10 +527,7 @@ def test_changed_settings_are_told(build: Build, tmp_path: Path) -> None:
     read(hub, *[-20.0] * 10)
     hub.restart()
     assert "Changed" not in hub.do(["digest"])["says"]
-    file = tmp_path / "hub.toml"
-    file.write_text(file.read_text("utf-8") + '\n[owner.x]\nname = "X"\n', "utf-8")
-    hub.config = config.load(file, resolve_secrets=False)
-    hub.restart()
+    edit(hub, tmp_path, "[digest]", '[owner.x]\nname = "X"\n[digest]')
     assert "Changed: the settings, 1 time." in hub.do(["digest"])["says"]
 
 

@@ -2,24 +2,24 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from hub_of import edit, hubs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stories_of import Hub
 
 from drivers.contract import Batch, NoValue
-from gateway import config, moments
+from gateway import moments
 from gateway.service.degree_days import KEPT, Days, Diary, Month
 from gateway.service.insights import numbers
 from gateway.service.privacy import Privacy
-from gateway.store import Store
 
 HOUR, DAY = 3600.0, 86400.0
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 BRUSSELS = ZoneInfo("Europe/Brussels")
 
 BASE = """
@@ -78,15 +78,8 @@ Build = Callable[..., Hub]
 @pytest.fixture
 def build(tmp_path: Path) -> Iterator[Build]:
     """Hubs of some config, without wires."""
-    with ExitStack() as stack:
-
-        def made(*tables: str, start: datetime = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)) -> Hub:
-            file = tmp_path / "hub.toml"
-            file.write_text(BASE + "".join(tables), "utf-8")
-            store = stack.enter_context(Store.open(tmp_path / f"{len(list(tmp_path.iterdir()))}.db"))
-            return Hub(config.load(file, resolve_secrets=False), store, start)
-
-        yield made
+    with hubs(tmp_path) as made:
+        yield lambda *tables, start=START: made(BASE + "".join(tables), start)
 
 
 def told(hub: Hub) -> list[moments.Moment]:
@@ -147,12 +140,8 @@ def test_another_meter_has_another_past(build: Build, tmp_path: Path) -> None:
     """What one has counted is not held against what the next one counts."""
     hub = build(HOME, start=datetime(2025, 2, 28, 22, 0, tzinfo=UTC))
     year(hub, datetime(2026, 3, 10, 23, 0, tzinfo=UTC), 2.0)
-    file = tmp_path / "hub.toml"
-    text = file.read_text("utf-8")
-    other = 'points.other = { input = 3, unit = "kWh" }\npoints.outdoor'
-    file.write_text(text.replace("points.outdoor", other).replace('"heat/energy"', '"heat/other"'), "utf-8")
-    hub.config = config.load(file, resolve_secrets=False)
-    hub.restart()
+    other = HOME.replace("points.outdoor", 'points.other = { input = 3, unit = "kWh" }\npoints.outdoor')
+    edit(hub, tmp_path, HOME, other.replace('"heat/energy"', '"heat/other"'))
     hub.wait_until(hub.now() + HOUR)
     assert not hub.service.memory()["insights"]["diaries"]["heating"]["months"]
 
@@ -363,9 +352,7 @@ def test_a_line_that_grows_on_is_told_again(build: Build, tmp_path: Path) -> Non
     """34 are more than 33."""
     hub = build(line(33))
     hub.wait_until(HOUR)
-    build(line(34))
-    hub.config = config.load(tmp_path / "hub.toml", resolve_secrets=False)
-    hub.restart()
+    edit(hub, tmp_path, line(33), line(34))
     hub.wait_until(2 * HOUR)
     hub.wait_until(3 * DAY)
     assert [moment.data.value for moment in told(hub)] == [33, 34]

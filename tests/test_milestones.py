@@ -2,22 +2,20 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
 import pytest
+from hub_of import edit, hubs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stories_of import Hub
 
 from drivers.contract import Batch
-from gateway import config
 from gateway.diagnosis.contract import Phase, PointInfo
 from gateway.service.contract import Statement
 from gateway.service.milestones import LEAST_QUIET, RETURNING, SEASON, Returning, chance_of_so_few
-from gateway.store import Store
 
 from moments_of import change
 
@@ -67,15 +65,8 @@ Build = Callable[..., Hub]
 @pytest.fixture
 def build(tmp_path: Path) -> Iterator[Build]:
     """Hubs of this plant, without wires."""
-    with ExitStack() as stack:
-
-        def made(more: str = "") -> Hub:
-            file = tmp_path / "hub.toml"
-            file.write_text(PLANT.format(more=more), "utf-8")
-            store = stack.enter_context(Store.open(tmp_path / f"{len(list(tmp_path.iterdir()))}.db"))
-            return Hub(config.load(file, resolve_secrets=False), store, START)
-
-        yield made
+    with hubs(tmp_path) as made:
+        yield lambda more="": made(PLANT.format(more=more), START)
 
 
 def live(hub: Hub, days: float, *, freezer: float | None = 1.0, oven: float | None = 1.0, version: str = "1.0") -> None:
@@ -222,11 +213,9 @@ def test_seasons_are_told_as_a_plain_count_of_days_says(
     tmp_path_factory: pytest.TempPathFactory, runs: list[tuple[str, int]]
 ) -> None:
     """Whatever comes in whatever order, and with a restart after each run."""
-    folder = tmp_path_factory.mktemp("season")
-    (folder / "hub.toml").write_text(PLANT.format(more=""), "utf-8")
     days, told, expected = 0, False, 0
-    with Store.open(folder / "canary.db") as store:
-        hub = Hub(config.load(folder / "hub.toml", resolve_secrets=False), store, START)
+    with hubs(tmp_path_factory.mktemp("season")) as made:
+        hub = made(PLANT.format(more=""), START)
         for state, length in runs:
             live(hub, length, freezer={"well": 1.0, "ill": 20.0, "mute": None}[state], oven=None)
             if state == "ill":
@@ -293,10 +282,7 @@ def test_firmware_that_changed_is_a_change_as_a_visit_is(build: Build, tmp_path:
     for _ in range(6):
         live(hub, 0.25, freezer=20.0, oven=20.0)
         live(hub, 3.75)
-    file = tmp_path / "hub.toml"
-    file.write_text(file.read_text("utf-8").replace('firmware = "1.0"', 'firmware = "1.1"'), "utf-8")
-    hub.config = config.load(file, resolve_secrets=False)
-    hub.restart()
+    edit(hub, tmp_path, 'firmware = "1.0"', 'firmware = "1.1"')
     live(hub, 33, version="2.0")
     (told,) = [one for one in news(hub) if one[0] == "better-since-firmware"]
     assert told[1].startswith("Freezer and Oven are better since their firmware was changed: 12 cases in the 30 days before, none")
@@ -373,10 +359,7 @@ def test_devices_that_are_gone_are_forgotten(build: Build, tmp_path: Path) -> No
     """And one that is new begins with its first day."""
     hub = build()
     live(hub, 10)
-    file = tmp_path / "hub.toml"
-    file.write_text(file.read_text("utf-8").replace("[device.oven]", "[device.stove]"), "utf-8")  # another name is another device
-    hub.config = config.load(file, resolve_secrets=False)
-    hub.restart()
+    edit(hub, tmp_path, "[device.oven]", "[device.stove]")  # another name is another device
     known = hub.service.memory()["milestones"]["devices"]
     assert set(known) == {"freezer", "stove"}
     assert known["freezer"]["days"] > known["stove"]["days"] == 0
