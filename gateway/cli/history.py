@@ -5,31 +5,22 @@ hours, then hours, up to three days: what the hub keeps in memory as evidence, w
 """
 
 import argparse
-from pathlib import Path
 
-from gateway.cli import EX_CONFIG, EX_FAILURE, EX_OK, complain
-from gateway.cli.run import DEFAULT
+from gateway.cli._hub import ThisHub, add_config, asking
 
 SUMMARY = "print what the running hub remembers of its readings"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `canary history`."""
-    parser.add_argument("--config", type=Path, default=DEFAULT, metavar="FILE", help=f"the hub's config (default: {DEFAULT})")
+    add_config(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Ask the hub, and pass its answer on."""
-    from gateway.config import ConfigError, load
-    from gateway.control import ControlError, ask
+    return asking(args.config, _show)
 
-    try:
-        for line in ask(Path(load(args.config, resolve_secrets=False).hub.state), do="history"):
-            print(line)
-    except ConfigError as error:
-        complain(str(error))
-        return EX_CONFIG
-    except ControlError as error:
-        complain(str(error))
-        return EX_FAILURE
-    return EX_OK
+
+def _show(hub: ThisHub) -> None:
+    for line in hub.view("history"):
+        print(line)

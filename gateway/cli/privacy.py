@@ -6,18 +6,16 @@ canary privacy grant personal             it may be told again, as [privacy] in 
 """
 
 import argparse
-from pathlib import Path
-from typing import Any
 
-from gateway.cli import EX_CONFIG, EX_FAILURE, EX_OK, complain
-from gateway.cli.run import DEFAULT
+from gateway.cli import complain
+from gateway.cli._hub import ThisHub, add_config, asking
 
 SUMMARY = "show what leaves of what is private, and put an end to it"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `canary privacy`."""
-    parser.add_argument("--config", type=Path, default=DEFAULT, metavar="FILE", help=f"the hub's config (default: {DEFAULT})")
+    add_config(parser)
     parser.add_argument(
         "action", nargs="?", choices=("withdraw", "grant"), help="stop telling what is private; let it be told again"
     )
@@ -28,36 +26,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Ask the hub, and print its answer; without a running hub, what its config says."""
-    from gateway.config import ConfigError, load
-    from gateway.control import ControlError, perform
-
-    try:
-        config = load(args.config, resolve_secrets=False)
-        folder = Path(config.hub.state)
-        if args.action:
-            answer = perform(folder, f"privacy-{args.action}", what=args.what)
-            withdrawn = " and ".join(answer["withdrawn"])
-            print(f"consent is withdrawn for what is {withdrawn}" if withdrawn else "consent is given for everything")
-        else:
-            _show(config, folder)
-    except ConfigError as error:
-        complain(str(error))
-        return EX_CONFIG
-    except ControlError as error:
-        complain(str(error))
-        return EX_FAILURE
-    return EX_OK
+    return asking(args.config, lambda hub: _consent(hub, args.action, args.what) if args.action else _show(hub))
 
 
-def _show(config: Any, folder: Path) -> None:
-    from gateway.control import SOCKET, perform
+def _consent(hub: ThisHub, action: str, what: str) -> None:
+    withdrawn = " and ".join(hub.perform(f"privacy-{action}", what=what)["withdrawn"])
+    print(f"consent is withdrawn for what is {withdrawn}" if withdrawn else "consent is given for everything")
+
+
+def _show(hub: ThisHub) -> None:
+    from gateway.control import SOCKET
     from gateway.privacy_commands import account, words
     from gateway.service.privacy import Privacy
 
-    if (folder / SOCKET).exists():
-        lines = words(perform(folder, "privacy"))
+    if (hub.folder / SOCKET).exists():
+        lines = words(hub.perform("privacy"))
     else:
         complain("no hub is running: this is what the config says, without what was withdrawn and what has left")
-        lines = words(account(config, Privacy(config)))
+        lines = words(account(hub.config, Privacy(hub.config)))
     for line in lines:
         print(line)

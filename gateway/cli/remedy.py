@@ -11,11 +11,10 @@ when there is a mistake in the config.
 
 import argparse
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli import EX_CONFIG, EX_FAILURE, EX_OK, complain
-from gateway.cli.run import DEFAULT
+from gateway.cli import EX_FAILURE, EX_OK, complain
+from gateway.cli._hub import ThisHub, add_config, asking
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -28,35 +27,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", default="", metavar="NAME", help="which one; all of them are shown if none is given")
     parser.add_argument("--case", default="", metavar="NUMBER", help="in which open case, where there are several that it is for")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done, and what stands against it")
-    parser.add_argument("--config", type=Path, default=DEFAULT, metavar="FILE", help=f"the hub's config (default: {DEFAULT})")
+    add_config(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Ask the hub, or the config where there is none."""
-    from gateway.config import ConfigError, load
-    from gateway.control import ControlError, perform
+    shows = args.dry_run or not args.name
+    return asking(args.config, lambda hub: _show(hub, args.name, args.case) if shows else _begin(hub, args.name, args.case))
+
+
+def _begin(hub: ThisHub, name: str, case: str) -> None:
+    answer = hub.perform("remedy", name=name, case=case)
+    print(f"Begun in case {answer['case']}: the hub {answer['does']}. What comes of it will be told in that case.")
+
+
+def _show(hub: ThisHub, name: str, case: str) -> int:
+    from gateway.control import ControlError
 
     try:
-        config = load(args.config, resolve_secrets=False)
-    except ConfigError as error:
-        complain(str(error))
-        return EX_CONFIG
-    folder = Path(config.hub.state)
-    shows = args.dry_run or not args.name
-    try:
-        if not shows:
-            answer = perform(folder, "remedy", name=args.name, case=args.case)
-            print(f"Begun in case {answer['case']}: the hub {answer['does']}. What comes of it will be told in that case.")
-            return EX_OK
-        if args.name:
-            print("\n".join(_lines(perform(folder, "remedy", name=args.name, case=args.case, dry_run=True))))
-            return EX_OK
-        shown = perform(folder, "remedies")["remedies"]
+        shown = [hub.perform("remedy", name=name, case=case, dry_run=True)] if name else hub.perform("remedies")["remedies"]
     except ControlError as error:
-        if not (shows and isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)):
-            complain(str(error))
-            return EX_FAILURE
-        return _without_hub(config, args.name)
+        if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+            return _without_hub(hub.config, name)
+        raise
     for one in shown:
         print("\n".join(_lines(one)))
     if not shown:

@@ -7,17 +7,16 @@ in the folder that `[hub] state` names.
 import argparse
 import asyncio
 import faulthandler
-from pathlib import Path
 
 from gateway.cli import EX_CONFIG, EX_FAILURE, EX_OK, complain
+from gateway.cli._hub import add_config
 
 SUMMARY = "run the hub"
-DEFAULT = Path("/etc/canary/hub.toml")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `canary run`."""
-    parser.add_argument("--config", type=Path, default=DEFAULT, metavar="FILE", help=f"the hub's config (default: {DEFAULT})")
+    add_config(parser)
     parser.add_argument("--log", choices=["debug", "info", "warning", "error"], default="info", help="least level that is logged")
 
 

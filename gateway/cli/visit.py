@@ -13,11 +13,9 @@ itself, after 4 hours if not told otherwise.
 
 import argparse
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-from gateway.cli import EX_CONFIG, EX_FAILURE, EX_OK, complain
-from gateway.cli.run import DEFAULT
+from gateway.cli._hub import add_config, asking
 
 SUMMARY = "tell the running hub of somebody at work on its devices"
 
@@ -36,26 +34,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     steps.choices["replaced"].add_argument("--serial", metavar="NUMBER", help="the serial number of the new one")
     steps.add_parser("end", help="the visit is over")
     for each in steps.choices.values():
-        each.add_argument("--config", type=Path, default=DEFAULT, metavar="FILE", help=f"the hub's config (default: {DEFAULT})")
+        add_config(each)
 
 
 def main(args: argparse.Namespace) -> int:
     """Tell the hub, and say what it makes of it."""
-    from gateway.config import ConfigError, load
-    from gateway.control import ControlError, perform
-
     names = {"on": "on", "by": "by", "for_": "for", "text": "text", "device": "device", "serial": "serial"}
     fields = {name: value for key, name in names.items() if (value := getattr(args, key, None))}
-    try:
-        answer = perform(Path(load(args.config, resolve_secrets=False).hub.state), f"visit-{args.step}", **fields)
-    except ConfigError as error:
-        complain(str(error))
-        return EX_CONFIG
-    except ControlError as error:
-        complain(str(error))
-        return EX_FAILURE
-    print(SAYS[args.step](answer))
-    return EX_OK
+    return asking(args.config, lambda hub: print(SAYS[args.step](hub.perform(f"visit-{args.step}", **fields))))
 
 
 def _started(answer: Mapping[str, Any]) -> str:
