@@ -35,7 +35,7 @@ import msgspec
 import structlog
 
 from drivers.contract import Keys
-from gateway.config.problems import Path, Told, Unfit, described, dotted, nearest, one_of, quoted
+from gateway.config.problems import Path, Told, Unfit, described, dotted, in_a_line, nearest, one_of, quoted
 from gateway.config.tables import Several, Table, table
 from gateway.config.values import Day, Shape
 from gateway.store import StoreError
@@ -103,9 +103,7 @@ class Mistake(NamedTuple):
     @property
     def text(self) -> str:
         """The mistake in one line."""
-        expected = f", expected {self.expected}" if self.expected else ""
-        suggestion = f"; did you mean {self.suggestion}?" if self.suggestion else ""
-        return f"{self.field}: {self.found}{expected}{suggestion}" if self.field else self.found + expected + suggestion
+        return in_a_line(self.field, self.found, self.expected, self.suggestion)
 
 
 class CommandError(Exception):

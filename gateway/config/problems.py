@@ -30,13 +30,18 @@ class Problem(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         """The mistake in one line, without the place."""
-        expected = f", expected {self.expected}" if self.expected else ""
-        suggestion = f"; did you mean {self.suggestion}?" if self.suggestion else ""
-        path = f"{self.path}: " if self.path else ""
-        return path + self.found + expected + suggestion
+        return in_a_line(self.path, self.found, self.expected, self.suggestion)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.text}" if self.line else f"{self.file}: {self.text}"
+
+
+def in_a_line(path: str, found: str, expected: str, suggestion: str) -> str:
+    """A mistake in one line; what is empty is left out."""
+    where = f"{path}: " if path else ""
+    wanted = f", expected {expected}" if expected else ""
+    meant = f"; did you mean {suggestion}?" if suggestion else ""
+    return where + found + wanted + meant
 
 
 class ConfigError(Exception):
