@@ -1,5 +1,6 @@
 """silent: what it tells, and that it tells it when a slow and obvious reading of its claim does."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +8,7 @@ from rules_of import Story, batch, engine, point, rule
 
 from drivers.contract import Batch, KeyMistake, NoValue, Outcome
 from gateway.diagnosis.engine import Engine
+from gateway.diagnosis.watch import NEVER
 
 VOID = NoValue("sensor open")
 AFTER = 10.0
@@ -122,6 +124,71 @@ def test_a_bus_is_silent_while_it_is_down() -> None:
     for at, state in ((1.0, "well"), (50.0, "down"), (55.0, "well"), (60.0, "down"), (80.0, "well")):
         told += [*subject.tick(at - 0.1), *subject.feed(Batch("bus.plant", at, ("state",), (state,)))]
     assert [(change.at, change.since, change.phase.value) for change in told] == [(70, 60, "opened"), (80, 60, "closed")]
+
+
+def bus(after: float = 10.0, **keys: float) -> Engine:
+    return engine({"r": rule("silent", "bus.*/*", after=after, **keys)}, point("bus.plant/state", type="text"))
+
+
+def state(at: float, told: str) -> Batch:
+    return Batch("bus.plant", at, ("state",), (told,))
+
+
+def test_a_bus_that_says_nothing_new_wakes_nobody() -> None:
+    """The hub sleeps for as long as nothing can happen, be the bus well or down: there is a deadline only until it is told."""
+    subject = bus()
+    deadlines = [subject.next_due]
+    for at, says in ((1.0, "well"), (50.0, "down"), (55.0, "well"), (100.0, "down"), (100.5, "mute")):
+        subject.tick(at)
+        subject.feed(state(at, says))
+        deadlines.append(subject.next_due)
+    assert [change.at for change in subject.tick(1e6)] == [110.0]
+    assert deadlines == [NEVER, NEVER, 60.0, 60.0, 110.0, 110.0]
+    assert subject.next_due == NEVER
+    assert [change.at for change in subject.feed(state(2e6, "well"))] == [2e6]
+    assert subject.next_due == NEVER
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([1.0, 5.0, 10.0, 10.5, 30.0]), st.sampled_from(["well", "late", "down", "mute"])), max_size=20
+    ),
+    st.sampled_from([0.0, 7.0]),
+    st.integers(0, 20),
+)
+def test_a_bus_is_told_as_its_states_say_whenever_the_hub_is_restarted(
+    steps: list[tuple[float, str]], clear_lasting: float, restart: int
+) -> None:
+    """What is saved goes through JSON, which knows no infinity."""
+    told = []
+    for cut in (restart, None):
+        subject, at = bus(clear_lasting=clear_lasting), 0.0
+        told.append(changes := [])
+        for number, (dt, says) in enumerate(steps):
+            at += dt
+            changes += [*subject.tick(at - 0.5), *subject.feed(state(at, says))]
+            if number == cut:
+                saved = msgspec.json.decode(msgspec.json.encode(subject.state()))
+                subject = bus(clear_lasting=clear_lasting)
+                subject.restore(saved)
+        changes += subject.tick(at + 100.0)
+    assert [(change.at, change.phase) for change in told[0]] == [(change.at, change.phase) for change in told[1]]
+    downs = [at for at, phase in ((change.at, change.phase.value) for change in told[1]) if phase == "opened"]
+    if clear_lasting == 0.0:
+        assert downs == expected_of_a_bus(steps)
+
+
+def expected_of_a_bus(steps: list[tuple[float, str]]) -> list[float]:
+    """Ten seconds after each time that it went away, unless it was back before."""
+    at, since, opened = 0.0, None, []
+    for dt, says in [*steps, (100.0, "end")]:
+        if since is not None and since + 10.0 <= at + dt:
+            opened.append(since + 10.0)
+            since = float("inf")  # told
+        at += dt
+        away = says in ("down", "mute")
+        since = (at if since is None else since) if away else None
+    return opened
 
 
 def test_a_device_that_is_mute_holds_what_was_thought_of_its_points() -> None:

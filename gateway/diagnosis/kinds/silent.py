@@ -7,7 +7,8 @@ Method      A watchdog timer, wound up lazily: readings cost nothing; when the d
 Sleeps      Always, while all is well.
 
 When a rule covers the state of a device too (`on = "freezer-1/*"`), a device that is silent as a whole is told once, about the
-device, and not for each of its points. A bus, which has no other points, is silent while its state says that it is down.
+device, and not for each of its points. A bus, which has no other points, is silent while its state says that it is down; while that
+says nothing new there is nothing to wait for, and it sleeps.
 """
 
 from collections.abc import Iterator, Sequence
@@ -77,15 +78,19 @@ class Silent(Watch):
         """When it was last heard, as known at `at`."""
         raise NotImplementedError
 
+    def deadline(self, at: float) -> float:
+        """When it will have been silent for too long, as known at `at`; NEVER where it is not waited for."""
+        return self.heard(at) + self.after
+
     def start(self, now: float) -> None:
         """See `Watch.start`."""
         self.low, self.high = NOTHING if self.episode else ANYTHING
         if self.due == NEVER:
-            self.due = self.heard(now) + self.after
+            self.due = self.deadline(now)
 
     def elapse(self, at: float) -> Verdict:
         """See `Watch.elapse`."""
-        due = self.heard(at) + self.after
+        due = self.deadline(at)
         if due > at:
             self.due = due
             return Verdict.WELL
@@ -176,6 +181,14 @@ class SilentDevice(Silent):
             return seen
         return at if self.away_at is None else self.away_at
 
+    def deadline(self, at: float) -> float:
+        """See `Silent.deadline`: a bus is waited for from when it is away."""
+        return NEVER if self.is_bus() and self.away_at is None else super().deadline(at)
+
+    def is_bus(self) -> bool:
+        """Whether its state is all that there is to hear of it."""
+        return self.sight.device_seen() is None
+
     def look(self, value: Value, at: float, is_open: bool) -> Verdict:
         """See `Watch.look`: the state has changed."""
         self.low, self.high = ANYTHING
@@ -183,11 +196,13 @@ class SilentDevice(Silent):
             self.away_at = None
         elif self.away_at is None:
             self.away_at = at
+            if self.due == NEVER:
+                self.due = self.deadline(at)
         return Verdict.UNHAPPY if is_open and self.heard(at) + self.after <= at else Verdict.WELL
 
     def overdue(self, at: float) -> Verdict:
-        """See `Silent.overdue`: where nobody tells the state, it is looked at again now and then."""
-        self.due = at + self.after / 8
+        """See `Silent.overdue`: where nobody tells the state of a device, it is looked at again now and then."""
+        self.due = NEVER if self.is_bus() else at + self.after / 8
         return Verdict.UNHAPPY
 
     def says(self, phase: Phase, lasting: float) -> str:  # noqa: ARG002
@@ -196,10 +211,10 @@ class SilentDevice(Silent):
 
     def memory(self) -> Any:
         """See `Watch.memory`."""
-        return None if self.away_at is None and self.episode is None else [self.away_at, self.due]
+        return None if self.away_at is None and self.episode is None else [self.away_at, self.due if self.due < NEVER else None]
 
     def recall(self, memory: Any, shift: float) -> None:
         """See `Watch.recall`."""
         away_at, due = memory
         self.away_at = None if away_at is None else away_at + shift
-        self.due = due + shift
+        self.due = NEVER if due is None else due + shift
