@@ -6,6 +6,7 @@ import sqlite3
 
 import msgspec
 import pytest
+from setting_of import Setting
 
 from gateway.agent import Hub
 from gateway.cli import main
@@ -13,7 +14,6 @@ from gateway.clock import SystemClock
 from gateway.config import load
 from gateway.config.model import Uplink
 from gateway.control import Control, ControlError, ask
-from gateway.demo import modbus_machine
 from gateway.link import listen
 from gateway.moments import from_wire
 from gateway.outbox import Outbox
@@ -22,7 +22,6 @@ from gateway.watchdog import Notifier
 
 from moments_of import change
 from peers.hub_process import HubProcess
-from peers.mosquitto import Mosquitto
 
 pytestmark = pytest.mark.slow
 
@@ -50,47 +49,30 @@ proof = "0 s"
 """
 
 
-class Freezer:
-    """A Modbus server whose one register a test sets."""
-
-    def __init__(self):
-        self.temp = -20.0
+class Heard(Setting):
+    """And somebody who listens."""
 
     async def __aenter__(self):
-        machine = modbus_machine.device(1, range(1), lambda: {0: modbus_machine.int16(self.temp, 0.1)})
-        self.server, self.port = await modbus_machine.serve_tcp(machine)
+        await super().__aenter__()
+        await self.listen()
         return self
 
-    async def __aexit__(self, *_):
-        await self.server.shutdown()
+    async def __aexit__(self, *error):
+        await self.leave()
+        await super().__aexit__(*error)
 
-
-class Setting:
-    """A freezer, a broker, somebody who listens, and a config that joins them."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.path = folder / "hub.toml"
-        self.received = asyncio.Queue()
-
-    async def __aenter__(self):
-        self.freezer = await Freezer().__aenter__()
-        self.broker = Mosquitto(self.folder)
-        self.broker.start()
-        self.write()
-        ready = asyncio.Event()
+    async def listen(self):
+        """From now on; also after the broker was away."""
+        self.received, ready = asyncio.Queue(), asyncio.Event()
         self._backend = asyncio.create_task(self._listen(ready))
         await ready.wait()
-        return self
 
-    async def __aexit__(self, *_):
+    async def leave(self):
         self._backend.cancel()
         await asyncio.wait([self._backend])
-        await self.freezer.__aexit__()
-        self.broker.__exit__(None, None, None)
 
     def write(self, limit="-15 °C", extra=""):
-        text = CONFIG.format(state=self.folder / "state", mqtt=self.broker.port, modbus=self.freezer.port, limit=limit)
+        text = CONFIG.format(state=self.state, mqtt=self.broker.port, modbus=self.freezer.port, limit=limit)
         self.path.write_text(text + extra)
 
     async def _listen(self, ready):
@@ -110,20 +92,21 @@ class Setting:
     async def moment(self):
         return from_wire(await self.next("/moments"))
 
-    async def state(self):
-        return msgspec.json.decode(await self.next("/state"))
+    async def online(self):
+        """What the hub says next of whether it is there."""
+        return msgspec.json.decode(await self.next("/state"))["online"]
 
 
 @pytest.fixture
 async def setting(tmp_path):
-    async with Setting(tmp_path) as setting:
+    async with Heard(tmp_path) as setting:
         yield setting
 
 
 async def test_a_reading_beyond_a_limit_becomes_a_moment_at_the_broker(setting):
     async with HubProcess(setting.path) as hub:
         await hub.until("READY=1")
-        assert (await setting.state())["online"] is True
+        assert await setting.online() is True
         setting.freezer.temp = -10.0
         opened = await setting.moment()
         assert (opened.data.phase, opened.data.value, opened.data.seq) == ("opened", -10.0, 1)
@@ -138,8 +121,8 @@ async def test_sigterm_ends_it_within_five_seconds_with_everything_put_away(sett
         hub.signal(signal.SIGTERM)
         assert await hub.end() == 0
     assert "STOPPING=1" in hub.told
-    assert (await setting.state())["online"] is True
-    assert (await setting.state())["online"] is False
+    assert await setting.online() is True
+    assert await setting.online() is False
     assert not any("Traceback" in line for line in hub.log)
 
 
@@ -151,11 +134,8 @@ async def test_what_the_broker_could_not_take_is_sent_after_a_restart(setting):
         await hub.until("hub: moment")
         hub.process.kill()
     setting.broker.start()
-    setting._backend.cancel()
-    await asyncio.wait([setting._backend])
-    ready = asyncio.Event()
-    setting._backend = asyncio.create_task(setting._listen(ready))
-    await ready.wait()
+    await setting.leave()
+    await setting.listen()
     async with HubProcess(setting.path) as hub:
         assert (await setting.moment()).data.seq == 1
 
@@ -249,10 +229,10 @@ async def test_a_second_hub_on_the_same_store_is_refused_in_one_line(setting):
 
 
 async def test_a_device_that_is_not_there_does_not_keep_the_hub_from_running(setting):
-    await setting.freezer.server.shutdown()
+    await setting.freezer.off()
     async with HubProcess(setting.path) as hub:
         await hub.until("bus is down")
-        assert (await setting.state())["online"] is True
+        assert await setting.online() is True
 
 
 async def test_the_watchdog_is_fed_while_the_hub_works(setting):

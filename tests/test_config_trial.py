@@ -8,7 +8,7 @@ import ssl
 from pathlib import Path
 
 import pytest
-from test_hub_commands import CONFIG, Setting
+from setting_of import CONFIG, Asked
 
 from gateway import fetch as fetch_module
 from gateway import fetched
@@ -31,16 +31,12 @@ pytestmark = pytest.mark.slow
 COLD = "[rule.cold]\nkind = 'threshold'\non = ['freezer/temp']\nbelow = '-25 °C'\nclear = '-23 °C'\n"
 
 
-class Fleet(Setting):
+class Fleet(Asked):
     """A hub that may fetch its config from a web server."""
 
     async def __aenter__(self):
-        self.web = await Web().__aenter__()
+        self.web = await self.peers.enter_async_context(Web())
         return await super().__aenter__()
-
-    async def __aexit__(self, *_):
-        await super().__aexit__()
-        await self.web.__aexit__()
 
     def write(self, private="", extra=""):
         super().write(private, extra)

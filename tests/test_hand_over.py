@@ -4,7 +4,7 @@ import asyncio
 import signal
 
 import pytest
-from test_hub_commands import Setting
+from setting_of import Asked
 
 from gateway.moments import from_wire
 
@@ -23,7 +23,7 @@ hours = ["00:00-24:00"]
 
 @pytest.fixture
 async def setting(tmp_path):
-    async with Setting(tmp_path) as setting:
+    async with Asked(tmp_path) as setting:
         setting.write(extra=OWNERS)
         yield setting
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-from test_agent import Freezer
+from setting_of import CONFIG, Asked
 
 from gateway.agent import Hub
 from gateway.clock import SystemClock
@@ -14,92 +14,16 @@ from gateway.config import load
 from gateway.control import ControlError, ask, perform
 from gateway.diagnosis.contract import PointInfo
 from gateway.downlink import LARGEST_ANSWER
-from gateway.moments import from_wire
 from gateway.store import Store
 
 from moments_of import change
-from peers.asker import Asker
-from peers.hub_process import WITH_ITS_CLOCK_SET, HubProcess
-from peers.mosquitto import Mosquitto
 
 pytestmark = pytest.mark.slow
-
-CONFIG = """
-[hub]
-id = "hub-1"
-state = "{state}"
-[uplink]
-url = "mqtt://127.0.0.1:{mqtt}"
-retry_first = "0.1 s"
-retry_longest = "0.1 s"
-[downlink]
-enabled = true
-per_minute = 600
-[bus.line]
-driver = "modbus-tcp"
-host = "127.0.0.1"
-port = {modbus}
-[device.freezer]
-bus = "line"
-unit = 1
-every = "50 ms"
-points.temp = {{ input = 0, type = "int16", scale = 0.1, unit = "°C"{private} }}
-[rule.warm]
-kind = "threshold"
-on = ["freezer/temp"]
-above = "-15 °C"
-clear = "-18 °C"
-"""
-
-
-class Setting:
-    """A freezer, a broker, the cloud, and the config of a hub that joins them."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.path = folder / "hub.toml"
-        self.state = folder / "state"
-
-    async def __aenter__(self):
-        self.freezer = await Freezer().__aenter__()
-        self.broker = Mosquitto(self.folder)
-        self.broker.start()
-        self.write()
-        self.cloud = await Asker(self.broker.port).__aenter__()
-        return self
-
-    async def __aexit__(self, *_):
-        await self.cloud.__aexit__()
-        await self.freezer.__aexit__()
-        self.broker.__exit__(None, None, None)
-
-    def write(self, private="", extra=""):
-        text = CONFIG.format(state=self.state, mqtt=self.broker.port, modbus=self.freezer.port, private=private)
-        self.path.write_text(text + extra)
-
-    def hub(self):
-        return HubProcess(self.path, program=WITH_ITS_CLOCK_SET)
-
-    async def told(self, do, **fields):
-        """The answer to a question that is answered well."""
-        answer = await self.cloud.ask(do, **fields)
-        assert answer["ok"], answer
-        return answer["answer"]
-
-    async def refused(self, do, **fields):
-        answer = await self.cloud.ask(do, **fields)
-        assert not answer["ok"], answer
-        return answer["error"]
-
-    async def case(self):
-        """The number of the case that is opened next."""
-        async with asyncio.timeout(15):
-            return from_wire(await self.cloud.moments.get()).data.case
 
 
 @pytest.fixture
 async def setting(tmp_path):
-    async with Setting(tmp_path) as setting:
+    async with Asked(tmp_path) as setting:
         yield setting
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from gateway.cli import main
 from gateway.control import ask
-from gateway.demo import modbus_machine
 from gateway.moments import from_wire
 from gateway.store import Store
 
+from peers.freezer import Freezer
 from peers.hub_process import HubProcess
 
 pytestmark = pytest.mark.slow
@@ -35,37 +35,6 @@ on = ["freezer/temp"]
 above = "-15 °C"
 proof = "0 s"
 """
-
-
-class Freezer:
-    """A Modbus server whose one register a test sets, and that knows when it was asked."""
-
-    def __init__(self):
-        self.temp = -20.0
-        self.asked: list[float] = []
-        self._news = asyncio.Event()
-
-    async def __aenter__(self):
-        machine = modbus_machine.device(1, range(1), self._answer)
-        self.server, self.port = await modbus_machine.serve_tcp(machine)
-        return self
-
-    async def __aexit__(self, *_):
-        await self.server.shutdown()
-
-    def _answer(self):
-        self.asked.append(asyncio.get_running_loop().time())
-        self._news.set()
-        return {0: modbus_machine.int16(self.temp, 0.1)}
-
-    async def pause(self, seconds=15.0):
-        """How long it is left alone between the next question and the one after that (s)."""
-        begun = len(self.asked)
-        async with asyncio.timeout(seconds):
-            while len(self.asked) < begun + 2:
-                self._news.clear()
-                await self._news.wait()
-        return self.asked[begun + 1] - self.asked[begun]
 
 
 @pytest.fixture
@@ -104,16 +73,16 @@ async def test_a_visit_from_start_to_end_with_a_kill_in_the_middle(path, freezer
         assert await visit("note", "Changed the sensor.") == (0, "Noted.")
         code, said = await visit("replaced", "freezer", "--serial", "S-2")
         assert (code, said.partition(".")[0]) == (0, "Noted (serial number of the old one: S-1)")
-        assert await freezer.pause() < 1.5, "it is read faster than every 2 s"
+        await freezer.until_left_alone_for(lambda pause: pause < 1.5)  # s; it is read faster than every 2 s
         hub.signal(signal.SIGKILL)
         await hub.end()
     freezer.temp = -20.0
     async with HubProcess(path) as hub:
         await hub.until("READY=1")
-        assert await freezer.pause() < 1.5, "the visit goes on"
+        await freezer.until_left_alone_for(lambda pause: pause < 1.5)  # the visit goes on
         assert (await visit("end"))[0] == 0
         await hub.until("phase=closed")
-        assert await freezer.pause() > 1.5, "as often as before"
+        await freezer.until_left_alone_for(lambda pause: pause > 1.5)  # as before
         hub.signal()
         assert await hub.end() == 0
     with Store.open(tmp_path / "state" / "canary.db") as store:
