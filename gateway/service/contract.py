@@ -16,7 +16,7 @@ import msgspec
 
 from drivers.contract import Outcome
 from gateway import moments
-from gateway.diagnosis.contract import Change, Evidence, PointInfo
+from gateway.diagnosis.contract import Change, Evidence, Kind, Phase, PointInfo, RuleKeys
 
 NEVER = float("inf")
 Result = Literal["begun", "worked", "failed", "harmed", "impossible", "interrupted"]
@@ -77,6 +77,43 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     about: tuple[tuple[str, str], ...] = ()
 
 
+def one_off(
+    kind: Kind,
+    episode: str,
+    point: PointInfo,
+    at: float,
+    says: str,
+    because: str,
+    *,
+    rule: str = "",
+    rule_kind: str = "",
+    since: float | None = None,
+    value: float | None = None,
+    advice: tuple[str, ...] = (),
+    owner: moments.Owner | None = None,
+    adds: Mapping[str, Any] = {},
+) -> Statement:
+    """What one moment says all of, such as a milestone: no rule of the config has found it, and nothing is wrong.
+
+    rule, rule_kind: what it has in place of a rule's name and kind: `episode` and `kind` if not given. since: `at` if not given.
+    """
+    change = Change(
+        episode=episode,
+        rule_id=rule or episode,
+        rule=RuleKeys(kind=rule_kind or kind, on=(point.id,), severity="info", advice=advice),
+        point=point,
+        kind=kind,
+        phase=Phase.OPENED,
+        severity="info",
+        at=at,
+        since=at if since is None else since,
+        value=value,
+        says=says,
+        because=because,
+    )
+    return Statement(change=change, owner=owner, adds=adds, once=True)
+
+
 class Facts(Protocol):
     """What the service may ask of the hub at any time. Times in seconds of the hub's timeline."""
 
@@ -94,6 +131,9 @@ class Facts(Protocol):
 
     def is_suspect(self, point_id: str) -> bool:
         """Whether a rule is unhappy about a point, though not yet for long enough to say so."""
+
+    def is_shown(self, episode: str, since: float) -> bool:
+        """Whether what was read since a time still shows what an episode is about; see `Engine.is_shown`."""
 
     def evidence(self, point: PointInfo, since: float, at: float) -> Evidence | None:
         """What the hub saw of a point."""

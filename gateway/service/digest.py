@@ -20,11 +20,11 @@ from msgspec.structs import replace
 from gateway import moments
 from gateway.commands import Answer, Command, CommandError
 from gateway.config.model import Config
-from gateway.diagnosis.contract import HUB, STATE, Change, Phase, PointInfo, RuleKeys
+from gateway.diagnosis.contract import HUB, STATE, Phase, PointInfo
 from gateway.service.casebook import Case, Casebook
 from gateway.service.casework import BY_CONFIG, BY_ITSELF
 from gateway.service.catalogue import Catalogue
-from gateway.service.contract import NEVER, Facts, Statement
+from gateway.service.contract import NEVER, Facts, Statement, one_off
 from gateway.service.timetable import due
 from gateway.service.visit import CREDITED, Ended
 
@@ -197,22 +197,11 @@ class Digests:
         account = self._account(wall)
         keys = self._config.digests
         desk = self._config.desk
-        change = Change(
-            episode="digest",
-            rule_id="digest",
-            rule=RuleKeys(kind="digest", on=(THE_HUB.id,), severity="info"),
-            point=THE_HUB,
-            kind="digest",
-            phase=Phase.OPENED,
-            severity="info",
-            at=now,
-            since=now - (wall - account.data.from_).total_seconds(),
-            value=None,
-            says=account.text,
-            because=f"[digest] asks for it: {keys.every}, at {keys.hour}:00",
-        )
+        since = now - (wall - account.data.from_).total_seconds()
+        because = f"[digest] asks for it: {keys.every}, at {keys.hour}:00"
         owner = moments.Owner(id="desk", name=desk.name, contact=desk.contact, because="the desk is whom the customer hears from")
-        return Statement(change=change, owner=owner, adds={"digest": account}, once=True)
+        adds = {"digest": account}
+        return one_off("digest", "digest", THE_HUB, now, account.text, because, since=since, owner=owner, adds=adds)
 
     def _account(self, wall: datetime) -> Account:
         begin = self._begin(wall)

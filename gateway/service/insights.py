@@ -28,11 +28,11 @@ from msgspec import Struct, field
 from gateway.config import insights as keys
 from gateway.config.model import Config, DeviceConfig
 from gateway.config.units import convert
-from gateway.diagnosis.contract import AWAY, HUB, STATE, Change, Kind, Phase, PointInfo, Quantity, RuleKeys
+from gateway.diagnosis.contract import AWAY, HUB, STATE, Kind, PointInfo, Quantity
 from gateway.diagnosis.hours import Hours
 from gateway.diagnosis.watch import is_meant
 from gateway.diagnosis.words import duration, listed, number, quantity
-from gateway.service.contract import NEVER, Facts, Statement
+from gateway.service.contract import NEVER, Facts, Statement, one_off
 from gateway.service.degree_days import Days, Diary, Verdict
 from gateway.service.milestones import firmware
 
@@ -137,7 +137,7 @@ class Insights:
         if verdict.base_load:
             because += f"; {quantity(verdict.base_load, point.unit)} a day that does not depend on the weather was taken off"
         kind: Kind = "milestone" if less else "insight"
-        return self._statement(f"insight.{name}", point, now, says, because, kind=kind, value=verdict.now, lasted=30 * DAY)
+        return one_off(kind, f"insight.{name}", point, now, says, because, since=now - 30 * DAY, value=verdict.now)
 
     def _number(self, point_id: str, unit: str = "") -> float | None:
         """What a point reads now, in `unit`; None where that is not known."""
@@ -179,7 +179,7 @@ class Insights:
         says = f"Left behind after hours: {_named(labels)}."
         because = f"{'it was' if len(labels) == 1 else 'they were'} still there {duration(into)} after closing"
         point = there[0] if len(there) == 1 else _the_hub()
-        return self._statement(f"insight.{name}", point, now, says, because, value=len(labels), lasted=into)
+        return one_off("insight", f"insight.{name}", point, now, says, because, since=now - into, value=len(labels))
 
     # ------------------------------------------------------------ lines
 
@@ -200,7 +200,7 @@ class Insights:
             self._known.crowded[bus] = loads
             says = f"{point.device_label} has {loads} devices, and can carry {carries}."
             because = "the config says how many" if line.carries else "an RS-485 line carries 32 unit loads, one for each device"
-            yield self._statement("line-crowded", point, now, says, because, value=loads, advice=CROWDED)
+            yield one_off("insight", "line-crowded", point, now, says, because, value=loads, advice=CROWDED)
 
     def _overbooked(self, bus: str, on_it: Sequence[DeviceConfig], point: PointInfo, now: float) -> Iterator[Statement]:
         late = [device.title for device in on_it if self._is_late(device.name, now)]
@@ -209,7 +209,7 @@ class Insights:
             self._known.late[bus] = polls
             says = f"{point.device_label} cannot keep up: {len(late)} of its {len(on_it)} devices are read late ({_named(late)})."
             because = f"{number(polls)} polls a second are asked of it, and these begin more than half of their period late"
-            yield self._statement("line-late", point, now, says, because, value=len(late), advice=OVERBOOKED)
+            yield one_off("insight", "line-late", point, now, says, because, value=len(late), advice=OVERBOOKED)
 
     def _is_late(self, name: str, now: float) -> bool:
         """Whether a device has been late for long enough that it is no hiccup."""
@@ -245,38 +245,7 @@ class Insights:
         says = f"{_named(titles)} {has} older firmware than {newer} of the same model ({newest})."
         because = f"of {total} devices of the model {model} the version is known"
         point = (self._facts.point(f"{next(iter(older))}/{STATE}") if len(older) == 1 else None) or _the_hub()
-        return self._statement("firmware-older", point, now, says, because, value=len(older))
-
-    # ------------------------------------------------------------ in words
-
-    def _statement(
-        self,
-        rule_id: str,
-        point: PointInfo,
-        now: float,
-        says: str,
-        because: str,
-        *,
-        kind: Kind = "insight",
-        value: float | None = None,
-        lasted: float = 0.0,
-        advice: tuple[str, ...] = (),
-    ) -> Statement:
-        change = Change(
-            episode=rule_id,
-            rule_id=rule_id,
-            rule=RuleKeys(kind=kind, on=(point.id,), severity="info", advice=advice),
-            point=point,
-            kind=kind,
-            phase=Phase.OPENED,
-            severity="info",
-            at=now,
-            since=now - lasted,
-            value=value,
-            says=says,
-            because=because,
-        )
-        return Statement(change=change, once=True)
+        return one_off("insight", "firmware-older", point, now, says, because, value=len(older))
 
     # ------------------------------------------------------------ across a restart
 

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from gateway.config.model import Config, DeviceConfig
-from gateway.diagnosis.contract import Change, Phase, PointInfo, RuleKeys
+from gateway.diagnosis.contract import Change, Phase, PointInfo
 from gateway.diagnosis.words import duration
 from gateway.service.casebook import Casebook
-from gateway.service.contract import NEVER, Facts, Statement
+from gateway.service.contract import NEVER, Facts, Statement, one_off
 from gateway.service.records import Records
 
 DAY = 86400.0
@@ -127,22 +127,10 @@ class Life:
             )
 
     def _insight(self, device: DeviceConfig, bearing: Bearing, because: str, now: float) -> Statement:
-        point = f"{device.name}/*"
-        change = Change(
-            episode=f"life {device.name} {bearing.what} {bearing.date}",
-            rule_id=bearing.what,
-            rule=RuleKeys(kind="life", on=(point,), severity="info"),
-            point=PointInfo(point, device.name, "*", "", device.title, device.title),
-            kind="insight",
-            phase=Phase.OPENED,
-            severity="info",
-            at=now,
-            since=now,
-            value=None,
-            says=bearing.says,
-            because=because,
-        )
-        return Statement(change=change, adds={"bears_on": (bearing.what,)}, once=True)
+        episode = f"life {device.name} {bearing.what} {bearing.date}"
+        point = PointInfo(f"{device.name}/*", device.name, "*", "", device.title, device.title)
+        adds = {"bears_on": (bearing.what,)}
+        return one_off("insight", episode, point, now, bearing.says, because, rule=bearing.what, rule_kind="life", adds=adds)
 
     # ------------------------------------------------------------ dates
 

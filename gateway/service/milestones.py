@@ -28,10 +28,10 @@ import msgspec
 from msgspec import Struct, field
 
 from gateway.config.model import Config
-from gateway.diagnosis.contract import HUB, STATE, Change, Phase, PointInfo, RuleKeys
+from gateway.diagnosis.contract import HUB, STATE, Phase, PointInfo
 from gateway.diagnosis.words import age, listed, quantity
 from gateway.service.casebook import Casebook
-from gateway.service.contract import NEVER, Facts, Statement
+from gateway.service.contract import NEVER, Facts, Statement, one_off
 from gateway.service.visit import Ended
 
 DAY = 86400.0
@@ -256,21 +256,7 @@ class Milestones:
     # ------------------------------------------------------------ in words
 
     def _milestone(self, name: str, point: PointInfo, now: float, lasted: float, says: str, because: str) -> Statement:
-        change = Change(
-            episode=f"milestone.{name}",
-            rule_id=name,
-            rule=RuleKeys(kind="milestone", on=(point.id,), severity="info"),
-            point=point,
-            kind="milestone",
-            phase=Phase.OPENED,
-            severity="info",
-            at=now,
-            since=now - lasted,
-            value=None,
-            says=says,
-            because=because,
-        )
-        return Statement(change=change, once=True)
+        return one_off("milestone", f"milestone.{name}", point, now, says, because, rule=name, since=now - lasted)
 
     def _titles(self, names: Sequence[str]) -> str:
         return listed([self._config.devices[name].title for name in names], NAMED)

@@ -13,10 +13,10 @@ from msgspec import field
 from drivers.contract import Outcome
 from gateway import moments
 from gateway.config.model import Config
-from gateway.diagnosis.contract import HUB, Change, Phase, PointInfo, RuleKeys
+from gateway.diagnosis.contract import HUB, PointInfo
 from gateway.diagnosis.words import duration, listed
 from gateway.service.casebook import Case
-from gateway.service.contract import Facts, Statement
+from gateway.service.contract import Facts, Statement, one_off
 from gateway.service.held import Held
 
 BEFORE = 3600.0  # s before a visit over which a point is held against what it reads at its end
@@ -127,23 +127,21 @@ class Ended(NamedTuple):
         alone = self.devices[0] if len(self.devices) == 1 and self.visit.on else ""
         label = config.devices[alone].title if alone in config.devices else ""
         point_id = f"{alone}/*" if label else f"{HUB}/visit"
-        change = Change(
-            episode=self.visit.key,
-            rule_id="visit",
-            rule=RuleKeys(kind="visit", on=(point_id,), severity="info"),
-            point=PointInfo(point_id, alone or HUB, point_id.partition("/")[2], "", label or "visit", label or "the hub"),
-            kind="visit",
-            phase=Phase.OPENED,
-            severity="info",
-            at=self.at,
-            since=self.visit.since,
-            value=None,
-            says=self._says(config),
-            because=self.because,
-        )
+        point = PointInfo(point_id, alone or HUB, point_id.partition("/")[2], "", label or "visit", label or "the hub")
         desk = config.desk
         owner = moments.Owner(id="desk", name=desk.name, contact=desk.contact, because="a visit is for the desk to know of")
-        return Statement(change=change, owner=owner, adds={"visit": self, "comparisons": tuple(self._comparisons(facts))})
+        return one_off(
+            "visit",
+            self.visit.key,
+            point,
+            self.at,
+            self._says(config),
+            self.because,
+            rule="visit",
+            since=self.visit.since,
+            owner=owner,
+            adds={"visit": self, "comparisons": tuple(self._comparisons(facts))},
+        )
 
     def _says(self, config: Config) -> str:
         visit, still = self.visit, len(self.open_after)
