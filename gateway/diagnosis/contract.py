@@ -166,6 +166,10 @@ class PointInfo(NamedTuple):
     every: float = 0.0  # s between two readings; 0 where nobody knows
 
 
+THE_HUB = PointInfo(f"{HUB}/*", HUB, "*", "", "The hub", "The hub", "text")
+"""The hub as a whole, for what is about several devices or none."""
+
+
 class Forecast(NamedTuple):
     """When a limit will be crossed, in seconds from the moment of telling."""
 

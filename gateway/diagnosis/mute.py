@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, TypeAlias
 
-from gateway.diagnosis.contract import HUB, Change, Phase, PointInfo, RuleKeys
+from gateway.diagnosis.contract import THE_HUB, Change, Phase, PointInfo, RuleKeys
 from gateway.diagnosis.watch import NEVER, Watch, is_meant
 from gateway.diagnosis.words import listed
 
@@ -93,7 +93,6 @@ class Mute:
         number = sum(times for times, _ in missed.values())
         names = [f"{name} ({times} times)" if times > 1 else name for name, (times, _) in missed.items()]
         points = [PointInfo(*point) for _, point in missed.values()]
-        everything = PointInfo(f"{HUB}/*", HUB, "*", "", "The hub", "The hub", "text")
         what = f"maintenance {self.name}" if self.window else f"{self.name} was muted"
         came = "1 episode" if number == 1 else f"{number} episodes"
         rule_id = f"maintenance.{self.name}" if self.window else f"mute.{self.name}"
@@ -101,7 +100,7 @@ class Mute:
             episode=f"{rule_id}#{self.count}",
             rule_id=rule_id,
             rule=RuleKeys(kind=WINDOW if self.window else PERSON, on=tuple(self.on), severity="info"),
-            point=points[0] if len(missed) == 1 else everything,
+            point=points[0] if len(missed) == 1 else THE_HUB,
             kind="insight",
             phase=Phase.CLOSED,
             severity="info",

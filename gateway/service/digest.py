@@ -20,7 +20,8 @@ from msgspec.structs import replace
 from gateway import moments
 from gateway.commands import Answer, Command, CommandError
 from gateway.config.model import Config
-from gateway.diagnosis.contract import HUB, STATE, Phase, PointInfo
+from gateway.diagnosis.contract import HUB, STATE, THE_HUB, Phase
+from gateway.service import owners
 from gateway.service.casebook import Case, Casebook
 from gateway.service.casework import BY_CONFIG, BY_ITSELF
 from gateway.service.catalogue import Catalogue
@@ -34,7 +35,6 @@ LISTED = 5  # cases that are named
 ASKED = 3  # things that are asked of the customer
 LONGEST = 40  # characters of a label or a name
 LONGEST_ASK = 140  # of what is asked
-THE_HUB = PointInfo(f"{HUB}/*", HUB, "*", "", "The hub", "The hub", "text")
 GRAVITY = {"critical": 0, "warning": 1, "info": 2}
 CREDITS = {
     BY_ITSELF: "itself",
@@ -196,10 +196,9 @@ class Digests:
     def _digest(self, now: float, wall: datetime) -> Statement:
         account = self._account(wall)
         keys = self._config.digests
-        desk = self._config.desk
         since = now - (wall - account.data.from_).total_seconds()
         because = f"[digest] asks for it: {keys.every}, at {keys.hour}:00"
-        owner = moments.Owner(id="desk", name=desk.name, contact=desk.contact, because="the desk is whom the customer hears from")
+        owner = owners.desk(self._config, "the desk is whom the customer hears from")
         adds = {"digest": account}
         return one_off("digest", "digest", THE_HUB, now, account.text, because, since=since, owner=owner, adds=adds)
 

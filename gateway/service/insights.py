@@ -28,7 +28,7 @@ from msgspec import Struct, field
 from gateway.config import insights as keys
 from gateway.config.model import Config, DeviceConfig
 from gateway.config.units import convert
-from gateway.diagnosis.contract import AWAY, HUB, STATE, Kind, PointInfo, Quantity
+from gateway.diagnosis.contract import AWAY, STATE, THE_HUB, Kind, PointInfo, Quantity
 from gateway.diagnosis.hours import Hours
 from gateway.diagnosis.watch import is_meant
 from gateway.diagnosis.words import duration, listed, number, quantity
@@ -178,7 +178,7 @@ class Insights:
         labels = list(dict.fromkeys(point.device_label for point in there))
         says = f"Left behind after hours: {_named(labels)}."
         because = f"{'it was' if len(labels) == 1 else 'they were'} still there {duration(into)} after closing"
-        point = there[0] if len(there) == 1 else _the_hub()
+        point = there[0] if len(there) == 1 else THE_HUB
         return one_off("insight", f"insight.{name}", point, now, says, because, since=now - into, value=len(labels))
 
     # ------------------------------------------------------------ lines
@@ -186,7 +186,7 @@ class Insights:
     def _look_at_lines(self, now: float) -> Iterator[Statement]:
         for bus in self._config.buses:
             on_it = [device for device in self._config.devices.values() if device.common.bus == bus]
-            point = self._facts.point(f"bus.{bus}/{STATE}") or _the_hub()
+            point = self._facts.point(f"bus.{bus}/{STATE}") or THE_HUB
             yield from self._crowded(bus, on_it, point, now)
             yield from self._overbooked(bus, on_it, point, now)
 
@@ -244,7 +244,7 @@ class Insights:
         newer = "1 other" if total - len(older) == 1 else f"{total - len(older)} others"
         says = f"{_named(titles)} {has} older firmware than {newer} of the same model ({newest})."
         because = f"of {total} devices of the model {model} the version is known"
-        point = (self._facts.point(f"{next(iter(older))}/{STATE}") if len(older) == 1 else None) or _the_hub()
+        point = (self._facts.point(f"{next(iter(older))}/{STATE}") if len(older) == 1 else None) or THE_HUB
         return one_off("insight", "firmware-older", point, now, says, because, value=len(older))
 
     # ------------------------------------------------------------ across a restart
@@ -278,7 +278,3 @@ def numbers(version: str) -> tuple[int, ...]:
 
 def _named(titles: Sequence[str]) -> str:
     return listed(titles, NAMED)
-
-
-def _the_hub() -> PointInfo:
-    return PointInfo(f"{HUB}/*", HUB, "*", "", "The hub", "The hub", "text")

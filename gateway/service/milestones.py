@@ -28,7 +28,7 @@ import msgspec
 from msgspec import Struct, field
 
 from gateway.config.model import Config
-from gateway.diagnosis.contract import HUB, STATE, Phase, PointInfo
+from gateway.diagnosis.contract import STATE, THE_HUB, Phase, PointInfo
 from gateway.diagnosis.words import age, listed, quantity
 from gateway.service.casebook import Casebook
 from gateway.service.contract import NEVER, Facts, Statement, one_off
@@ -264,7 +264,7 @@ class Milestones:
     def _point(self, names: Sequence[str]) -> PointInfo:
         """What stands for a device as a whole; for several of them, the hub."""
         if len(names) > 1:
-            return PointInfo(f"{HUB}/*", HUB, "*", "", "The hub", "The hub", "text")
+            return THE_HUB
         (name,) = names
         title = self._config.devices[name].title
         return self._facts.point(f"{name}/{STATE}") or PointInfo(f"{name}/{STATE}", name, STATE, "", title, title, "text")

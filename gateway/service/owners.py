@@ -55,8 +55,13 @@ def of(config: Config, name: str, because: str) -> moments.Owner:
     """An owner of the config, or the desk, by name."""
     keys = config.owners.get(name)
     if keys is None:
-        return moments.Owner(id=DESK, name=config.desk.name, contact=config.desk.contact, because=because)
+        return desk(config, because)
     return moments.Owner(id=name, name=keys.name, contact=keys.contact, because=because)
+
+
+def desk(config: Config, because: str) -> moments.Owner:
+    """The desk as an owner."""
+    return moments.Owner(id=DESK, name=config.desk.name, contact=config.desk.contact, because=because)
 
 
 def exists(config: Config, name: str) -> bool:

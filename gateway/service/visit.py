@@ -15,6 +15,7 @@ from gateway import moments
 from gateway.config.model import Config
 from gateway.diagnosis.contract import HUB, PointInfo
 from gateway.diagnosis.words import duration, listed
+from gateway.service import owners
 from gateway.service.casebook import Case
 from gateway.service.contract import Facts, Statement, one_off
 from gateway.service.held import Held
@@ -128,8 +129,6 @@ class Ended(NamedTuple):
         label = config.devices[alone].title if alone in config.devices else ""
         point_id = f"{alone}/*" if label else f"{HUB}/visit"
         point = PointInfo(point_id, alone or HUB, point_id.partition("/")[2], "", label or "visit", label or "the hub")
-        desk = config.desk
-        owner = moments.Owner(id="desk", name=desk.name, contact=desk.contact, because="a visit is for the desk to know of")
         return one_off(
             "visit",
             self.visit.key,
@@ -139,7 +138,7 @@ class Ended(NamedTuple):
             self.because,
             rule="visit",
             since=self.visit.since,
-            owner=owner,
+            owner=owners.desk(config, "a visit is for the desk to know of"),
             adds={"visit": self, "comparisons": tuple(self._comparisons(facts))},
         )
 
