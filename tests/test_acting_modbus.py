@@ -14,8 +14,9 @@ from test_modbus_wire import Pipe, virtually
 
 from drivers import load
 from drivers.contract import BusSpec, DeviceFault, DeviceSpec, KeyMistake, Misfit, NotTaken, NoValue
-from drivers.modbus import RtuLink, TcpLink, instruction
+from drivers.modbus import RtuLink, TcpLink
 from drivers.modbus.changes import change
+from drivers.modbus.frames import instruction
 from drivers.modbus.keys import NUMBERS, ModbusDevice, ModbusPoint
 from drivers.modbus.registers import Place, decoder
 

@@ -91,7 +91,7 @@ KNOWS = {
 ONLY = {
     "aiomqtt": {"gateway.link"},
     "paho": {"gateway.link"},
-    "pymodbus": {"drivers.modbus", "gateway.demo"},
+    "pymodbus": {"drivers.modbus.frames", "gateway.demo"},
     "bleak": {"drivers.ble", "drivers.ble.bluez"},
     "structlog": {"gateway"},
     "sqlite3": {"gateway.store", "gateway.outbox"},

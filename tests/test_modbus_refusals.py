@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.contract import DeviceFault, DeviceSpec
-from drivers.modbus import answer, question
+from drivers.modbus.frames import answer, question
 from drivers.modbus.keys import ModbusDevice, ModbusPoint
 from drivers.modbus.unit import NOT_YET, REFUSED, REMEMBERED, Unit
 

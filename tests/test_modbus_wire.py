@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from drivers import load
 from drivers.contract import BusSpec, DeviceFault, DeviceSpec
-from drivers.modbus import RtuLink, TcpLink, answer, diagnosis, find, question
+from drivers.modbus import RtuLink, TcpLink
 from drivers.modbus.blocks import Span
 from drivers.modbus.bus import ModbusBus
 from drivers.modbus.faults import AddressRefusedError, unreachable
+from drivers.modbus.frames import answer, diagnosis, find, question
 from drivers.modbus.keys import ModbusDevice, ModbusPoint, ModbusRtu, ModbusRtuOverTcp, ModbusTcp
 from drivers.modbus.unit import Unit
 from drivers.ports import _not_opened
