@@ -8,7 +8,7 @@ others running.
 import asyncio
 import random
 import signal
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -17,7 +17,7 @@ import structlog
 
 import drivers
 from drivers.contract import Batch
-from gateway import __version__, moments, views
+from gateway import __version__, moments
 from gateway.acting import SWITCHING_ON
 from gateway.clerk import Clerk
 from gateway.clock import Clock, SystemClock
@@ -42,9 +42,10 @@ from gateway.service.contract import Statement
 from gateway.service.desk import Desk
 from gateway.service.privacy import Privacy
 from gateway.service.service import Service
-from gateway.store import Store, StoreError
+from gateway.store import Store
 from gateway.trial import Trial
 from gateway.uplink import Uplink
+from gateway.views import Views
 from gateway.watchdog import Notifier, Pulse
 from gateway.wear import Wear
 
@@ -82,8 +83,8 @@ class Hub:
         self.outbox = self.clerk.outbox
         self.mind = Mind(config, clock)
         self._boots = is_first_since_boot(store, clock)
-        self._wear = Wear(store, clock.now)
-        desk = Desk(config, store, clock, self._facts)
+        self.wear = Wear(store, clock.now)
+        desk = Desk(config, store, clock, self.facts)
         store.keep_damaged()
         self.hands = Hands(self, clock)
         self.filing = Filing(
@@ -299,7 +300,8 @@ class Hub:
         """What `systemctl status` shows."""
         return f"STATUS=devices: {len(self.config.devices)}, rules: {len(self.config.rules)}"
 
-    def _facts(self) -> moments.Hub:
+    def facts(self) -> moments.Hub:
+        """What every moment says of the hub."""
         if self._clock.synced():
             return moments.Hub(clock="synced", version=__version__)
         return moments.Hub(clock="unsynced", version=__version__, timeline=self._clock.timeline)
@@ -320,10 +322,10 @@ class Hub:
     def vitals(self) -> Mapping[str, Any]:
         """Vital figures for the cloud."""
         states = list(self.devices().values())
-        worn = self._wear.day()
+        worn = self.wear.day()
         return {
             "version": __version__,
-            "clock": self._facts().clock,
+            "clock": self.facts().clock,
             "config": self.config.digest,
             "devices": {state: states.count(state) for state in sorted(set(states)) if state},
             "wear": worn._asdict() if worn else None,
@@ -344,24 +346,6 @@ class Hub:
                 notifier.tell("WATCHDOG=1")
             hung = overdue
             await asyncio.sleep(notifier.watchdog_s / 3 or ALARMS)
-
-    # ------------------------------------------------------------ what commands on this machine ask
-
-    def account(self, _question: Mapping[str, Any]) -> Iterator[str]:
-        """See gateway/views.py."""
-        known = {episode: case.acknowledged for case in self.service.book for episode in case.episodes if case.acknowledged}
-        now = self._clock.now()
-        yield from views.account(self.config.hub.id, self.engine, self.pollers, self._facts().clock, now, known)
-        try:
-            yield from views.figures(self.is_online(), self.outbox.stats(), self._wear.day())
-        except StoreError as error:
-            yield f"the store cannot be read: {error}"
-        yield from self.service.visits.account(now)
-        yield from self.service.remedies.account(now)
-
-    def history(self, _question: Mapping[str, Any]) -> Iterator[str]:
-        """See gateway/views.py."""
-        return views.history(self.engine, self._clock)
 
     # ------------------------------------------------------------ another config
 
@@ -390,7 +374,7 @@ class Hub:
                 await self._end(f"bus:{name}")
                 del self.pollers[name]
         self.tell(self.mind.adopt(config))
-        self.filing.desk = Desk(config, self._store, self._clock, self._facts)
+        self.filing.desk = Desk(config, self._store, self._clock, self.facts)
         self.clerk.adopt(config)
         if (old.uplink, old.downlink) != (config.uplink, config.downlink):
             if old.uplink:
@@ -429,7 +413,7 @@ async def serve(path: Path) -> None:
             loop.add_signal_handler(number, stop.set)
         reloading = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, reloading.set)
-        control = Control(Path(config.hub.state), {"history": hub.history, "status": hub.account}, hub.commands)
+        control = Control(Path(config.hub.state), Views(hub, clock).by_name(), hub.commands)
         async with control, asyncio.TaskGroup() as group:
             reloader = group.create_task(_reload_on(reloading, hub, path, notifier), name="reload")
             await hub.run(stop, notifier)

@@ -1,13 +1,79 @@
 """What a person at a terminal is shown of the running hub, as lines of text; see gateway/cli/status.py and history.py."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
+from gateway import moments
 from gateway.clock import Clock
+from gateway.config.model import Config
+from gateway.control import View
 from gateway.diagnosis.engine import Engine
 from gateway.diagnosis.words import duration
-from gateway.outbox import Stats
+from gateway.outbox import Outbox, Stats
 from gateway.polling import Poller
-from gateway.wear import Worn
+from gateway.service.service import Service
+from gateway.store import StoreError
+from gateway.wear import Wear, Worn
+
+
+class Hub(Protocol):
+    """The hub that is shown. What a reload swaps is asked for each time."""
+
+    @property
+    def config(self) -> Config:
+        """The config in force."""
+
+    @property
+    def engine(self) -> Engine:
+        """The diagnosis."""
+
+    @property
+    def service(self) -> Service:
+        """The service, with its cases, visits and remedies."""
+
+    @property
+    def pollers(self) -> Mapping[str, Poller]:
+        """The buses, by name."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """What waits for the uplink."""
+
+    @property
+    def wear(self) -> Wear:
+        """What the hub writes to its disk."""
+
+    def facts(self) -> moments.Hub:
+        """What every moment says of the hub."""
+
+    def is_online(self) -> bool | None:
+        """Whether the broker is reached; None where there is no uplink."""
+
+
+class Views:
+    """The views of one hub."""
+
+    def __init__(self, hub: Hub, clock: Clock) -> None:
+        self._hub = hub
+        self._clock = clock
+
+    def by_name(self) -> Mapping[str, View]:
+        """For `Control`."""
+        return {"history": self._history, "status": self._status}
+
+    def _status(self, _question: Mapping[str, Any]) -> Iterator[str]:
+        hub, now = self._hub, self._clock.now()
+        known = {episode: case.acknowledged for case in hub.service.book for episode in case.episodes if case.acknowledged}
+        yield from account(hub.config.hub.id, hub.engine, hub.pollers, hub.facts().clock, now, known)
+        try:
+            yield from figures(hub.is_online(), hub.outbox.stats(), hub.wear.day())
+        except StoreError as error:
+            yield f"the store cannot be read: {error}"
+        yield from hub.service.visits.account(now)
+        yield from hub.service.remedies.account(now)
+
+    def _history(self, _question: Mapping[str, Any]) -> Iterator[str]:
+        return history(self._hub.engine, self._clock)
 
 
 def account(
