@@ -215,6 +215,21 @@ def test_the_time_that_the_hub_was_off_is_no_silence() -> None:
     assert [change.at for change in after.tick(2000)] == [1010]
 
 
+@given(st.floats(0.5, 60.0), st.floats(0.5, 300.0), st.sampled_from(["d", "bus.b"]))
+def test_what_is_silent_is_not_taken_to_be_heard_again_because_the_hub_was_off(told: float, off: float, device: str) -> None:
+    """However long the silence had lasted, and however long the hub was off."""
+    rules, points = {"r": rule("silent", f"{device}/*", after=10.0)}, ("d/x", "d/state", "bus.b/state")
+    before = engine(rules, *points)
+    before.feed(batch(1, x=1))
+    before.feed(Batch(device, 2, ("state",), ("mute" if device == "d" else "down",)))
+    assert [change.phase.value for change in before.tick(12 + told)] == ["opened"]
+    saved = msgspec.json.decode(msgspec.json.encode(before.state(history=False, calm=False)))
+    after = engine(rules, *points, now=12 + told + off)
+    after.restore(saved, off=off)
+    assert list(after.tick(12 + told + off + 1000)) == []
+    assert len(after.open_episodes()) == 1
+
+
 def test_lasting_is_refused() -> None:
     """Two times for one thing would be a riddle."""
     with pytest.raises(KeyMistake, match="after"):

@@ -106,6 +106,10 @@ class Silent(Watch):
             self.due = min(self.due, self.heard(at) + self.after)
         return Verdict.UNHAPPY if self.episode else Verdict.WELL
 
+    def pause(self, seconds: float) -> None:
+        """See `Watch.pause`: at a deadline that had stayed behind, what was last heard would look like news."""
+        self.due += seconds
+
     def since(self, at: float) -> float:
         """See `Watch.since`: silence begins with the last that was heard."""
         return self.heard(at)
@@ -218,3 +222,8 @@ class SilentDevice(Silent):
         away_at, due = memory
         self.away_at = None if away_at is None else away_at + shift
         self.due = NEVER if due is None else due + shift
+
+    def pause(self, seconds: float) -> None:
+        """See `Watch.pause`."""
+        super().pause(seconds)
+        self.away_at = None if self.away_at is None else self.away_at + seconds
