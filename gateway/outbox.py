@@ -9,7 +9,9 @@ Promises
   first (`moments.rank`), then the oldest; a case is as important as the most important of its moments that waits.
 - It is bounded, in rows and in bytes of moments (the file is up to a third larger), and in time: each class has its own. When it is
   full the least important go first, the oldest among equals, and a moment that has been told of less importance than all others
-  goes at once. Each drop is counted by its reason; the counts are as durable as the moments, and so is how many of them were told.
+  goes at once. Of equals those go last that are on their way, and may arrive though they are counted as dropped.
+- Each drop is counted by its reason; the counts are as durable as the moments, and so is how many of them were told. What has
+  waited too long is given to nobody from then on, and counted within the hour if anybody puts or asks for `stats`.
 - On a full disk `put` and `ack` raise `DiskFullError` and change nothing: no row, no `seq`. They work again when there is space.
 - Of a file that was set aside because it was corrupt, the moments that can be read come first, under the ids that they had. Bytes
   that have changed on the disk are found by their checksum, and never sent.
@@ -18,15 +20,15 @@ Synchronous, from any thread; see `store.py`, which owns the file.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from datetime import datetime
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
 from gateway.moments import CLASSES, Class, Moment, from_wire, numbered, rank, to_wire
-from gateway.store import DiskFullError, Store
+from gateway.store import DiskFullError, Store, StoreError
 
 MAX_BYTES = 64 * 2**20
 MAX_ROWS = 100_000
@@ -95,6 +97,7 @@ class Outbox:
         self._now = now
         self.generation = store.generation
         self._expiry = 0.0
+        self._on_their_way: frozenset[int] = frozenset()  # as far as `peek` knows
         self.bound(max_bytes, max_rows, keep or {})
         with store.transaction():
             for table in (
@@ -125,8 +128,7 @@ class Outbox:
         """
         store, now = self._store, self._now()
         with store.transaction():
-            if now >= self._expiry:
-                self._expire(now)
+            self._expire(now)
             last, rows, size = store.execute("SELECT seq, rows, bytes FROM tally").fetchone()
             seqs = list(range(last + 1, last + 1 + len(moments)))
             entries, followers = [], []
@@ -169,6 +171,7 @@ class Outbox:
                     busy.add(case)
                     chosen.append(seq)
             waiting.close()
+            self._on_their_way = frozenset((*without, *chosen))
             found = list(self._each("SELECT seq, crc, wire FROM moment WHERE seq = ?", chosen))
         damaged = [seq for seq, crc, wire in found if crc32(wire) != crc]
         if damaged and self._discard(damaged):
@@ -194,6 +197,8 @@ class Outbox:
 
     def stats(self) -> Stats:
         """See `Stats`."""
+        with suppress(StoreError):  # of a disk that takes nothing: then it is counted later
+            self._expire(self._now())
         with self._store.transaction():
             seq, rows, size = self._store.execute("SELECT seq, rows, bytes FROM tally").fetchone()
             oldest = self._store.execute("SELECT crc, wire FROM moment ORDER BY seq LIMIT 1").fetchone()
@@ -210,29 +215,42 @@ class Outbox:
     # ------------------------------------------------------------ what goes
 
     def _expire(self, now: float) -> None:
+        """Delete what has waited too long, if it is time to look for that."""
+        if now < self._expiry:
+            return
         self._expiry = now + EXPIRY
-        old: list[int] = []
-        for importance, longest in enumerate(self._keep):
-            waiting = self._store.execute("SELECT seq, put_at FROM moment WHERE rank = ? ORDER BY seq", (importance,))
-            for seq, put_at in waiting:
-                if now - put_at < longest:
-                    break
-                old.append(seq)
-            waiting.close()
-        if old:
-            self._delete(old, "expired")
+        with self._store.transaction():
+            old: list[int] = []
+            for importance, longest in enumerate(self._keep):
+                waiting = self._store.execute("SELECT seq, put_at FROM moment WHERE rank = ? ORDER BY seq", (importance,))
+                for seq, put_at in waiting:
+                    if now - put_at < longest:
+                        break
+                    old.append(seq)
+                waiting.close()
+            if old:
+                self._delete(old, "expired")
 
     def _make_room(self, rows: int, size: int) -> None:
         expendable: list[int] = []
-        for importance in reversed(range(len(CLASSES))):
-            waiting = self._store.execute("SELECT seq, length(wire) FROM moment WHERE rank = ? ORDER BY seq", (importance,))
+        with closing(self._least_important()) as waiting:
             for seq, length in waiting:
                 if rows <= self._max_rows and size <= self._max_bytes:
                     break
                 expendable.append(seq)
                 rows, size = rows - 1, size - length
-            waiting.close()
         self._delete(expendable, "full")
+
+    def _least_important(self) -> Generator[tuple[int, int], None, None]:
+        """The place and the length of all that waits, in the order in which it goes where there is no room."""
+        for importance in reversed(range(len(CLASSES))):
+            on_their_way: list[tuple[int, int]] = []
+            for entry in self._store.execute("SELECT seq, length(wire) FROM moment WHERE rank = ? ORDER BY seq", (importance,)):
+                if entry[0] in self._on_their_way:
+                    on_their_way.append(entry)
+                else:
+                    yield entry
+            yield from on_their_way
 
     def _discard(self, damaged: list[int]) -> bool:
         with suppress(DiskFullError), self._store.transaction():

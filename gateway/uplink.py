@@ -70,8 +70,8 @@ class Uplink:
     ) -> None:
         """random: uniform in [0, 1), for the pauses. vitals: facts for the state message, asked about once a minute.
 
-        account: called in the thread of the outbox when the link is back and when a moment was refused, so that a moment can tell
-        what was dropped. leaving: what may leave, when it is sent, of a moment that has waited.
+        account: called in the thread of the outbox when the link is back and when something was dropped, so that a moment can tell
+        of it. leaving: what may leave, when it is sent, of a moment that has waited.
 
         downlink: hears what is asked of this hub, and has the answers; without one, nothing is subscribed to. together: others may
         be starting just now, as after a power cut; then the first attempt is drawn by lot as well.
@@ -244,7 +244,10 @@ class Uplink:
         now = self._clock.now()
         if now - spoken.looked_at < STATE_SPACING or len(link.in_flight) >= link.window:
             return spoken
-        facts = self._facts(post.outbox, await post.call(post.outbox.stats))
+        stats = await post.call(post.outbox.stats)
+        if stats.untold:
+            await self._tell_drops(post)
+        facts = self._facts(post.outbox, stats)
         if _news(facts) == spoken.news and now - spoken.at < self._config.state_every:
             return spoken._replace(looked=now)
         link.tell(self._state, self._state_message(online=True, **facts))

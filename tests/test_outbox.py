@@ -1,4 +1,5 @@
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -188,11 +189,56 @@ def test_a_moment_waits_as_long_as_its_class_may(store):
     outbox.put(moment(5), moment(6, kind="digest"))
     at = 350.0
     assert [entry.seq for entry in outbox.peek(9)] == [1, 5, 3]
-    assert outbox.stats().dropped == {}
+    assert outbox.stats().dropped == {}  # not yet
     at = EXPIRY
     outbox.put(moment(7))
     assert cases(outbox) == ["3", "7"]
     assert outbox.stats().dropped == {"expired": 5}
+
+
+def test_what_has_waited_too_long_is_counted_though_nothing_is_put(store):
+    """A quiet hub that was offline for days puts nothing: whoever asks how the outbox is doing hears of it all the same."""
+    at = 0.0
+    outbox = Outbox(store, keep={"warning": 300.0}, now=lambda: at)
+    outbox.put(*map(moment, range(3)), moment(3, severity="info"))
+    at = EXPIRY
+    stats = outbox.stats()
+    assert (stats.rows, stats.dropped, stats.untold) == (1, {"expired": 3}, {"expired": 3})
+    assert stats.bytes == len(outbox.peek(9)[0].wire)
+    assert Outbox(store).stats().dropped == {"expired": 3}
+
+
+def test_a_disk_that_takes_nothing_keeps_nobody_from_asking_how_the_outbox_is_doing(store):
+    """What has waited too long is counted when it takes something again."""
+    at = 0.0
+    outbox = Outbox(store, keep={"warning": 300.0}, now=lambda: at)
+    outbox.put(*map(moment, range(300)))
+    log = Path(f"{store.path}-wal")
+    at = EXPIRY
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size, limits[1]))  # Python ignores the signal
+    try:
+        stats = outbox.stats()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (stats.rows, stats.dropped) == (300, {})
+    at = 2 * EXPIRY
+    stats = outbox.stats()
+    assert (stats.rows, stats.dropped) == (0, {"expired": 300})
+
+
+def test_when_it_is_full_what_is_on_its_way_goes_last_of_equals(store):
+    """It would arrive, and be told as dropped."""
+    outbox = Outbox(store, max_rows=5)
+    outbox.put(*map(moment, range(5)))
+    assert [entry.seq for entry in outbox.peek(2)] == [1, 2]
+    assert [entry.seq for entry in outbox.peek(1, without=[1, 2])] == [3]
+    outbox.put(moment(5), moment(6))
+    assert cases(outbox) == ["0", "1", "2", "5", "6"]
+    outbox.put(moment(7), moment(8), moment(9))
+    assert cases(outbox) == ["0", "1", "2", "8", "9"]
+    outbox.put(*(moment(number, severity="critical") for number in range(10, 14)))
+    assert cases(outbox) == ["2", "10", "11", "12", "13"]  # no further than that: what matters more stays
 
 
 def test_what_has_waited_too_long_hides_nothing_that_has_not(store):
@@ -281,7 +327,7 @@ class OutboxIsAList(RuleBasedStateMachine):
     def open(self):
         self.store = Store.open(self.path, generation=lambda: "TEST")
         self.outbox = Outbox(self.store, **self.bounds)
-        self.expiry = 0.0
+        self.expiry, self.on_their_way = 0.0, set()
 
     @rule(
         made=st.lists(
@@ -312,7 +358,7 @@ class OutboxIsAList(RuleBasedStateMachine):
                     for entry in self.model
                 ]
         while len(self.model) > self.bounds["max_rows"] or sum(entry.size for entry in self.model) > self.bounds["max_bytes"]:
-            self.model.remove(max(self.model, key=lambda entry: (entry.rank, -entry.seq)))
+            self.model.remove(max(self.model, key=lambda entry: (entry.rank, entry.seq not in self.on_their_way, -entry.seq)))
             self.dropped["full"] += 1
 
     def expire(self):
@@ -329,6 +375,12 @@ class OutboxIsAList(RuleBasedStateMachine):
 
     def expired(self, entry):
         return self.now - entry.at >= KEEP.get(CLASSES[entry.rank], float("inf"))
+
+    @rule()
+    def stats(self):
+        """It may be asked at any time, and by what it counts what has expired is deleted, too."""
+        self.outbox.stats()
+        self.expire()
 
     @rule(seconds=st.sampled_from([1.0, EXPIRY / 2, EXPIRY * 3]))
     def wait(self, seconds):
@@ -352,6 +404,7 @@ class OutboxIsAList(RuleBasedStateMachine):
                 expected.append(entry)
                 busy.add(entry.case)
         given = self.outbox.peek(limit, without, since=since)
+        self.on_their_way = {*without, *(entry.seq for entry in given)}
         assert [(entry.seq, len(entry.wire)) for entry in given] == [(entry.seq, entry.size) for entry in expected[:limit]]
 
     @precondition(lambda self: self.seq)
@@ -399,6 +452,8 @@ class OutboxIsAList(RuleBasedStateMachine):
         if not hasattr(self, "outbox"):
             return
         assert waiting(self.outbox) == [entry.seq for entry in self.model]
+        if self.now >= self.expiry:
+            return  # to be asked would change it: that is `stats` above
         stats = self.outbox.stats()
         assert (stats.rows, stats.bytes, stats.seq) == (len(self.model), sum(entry.size for entry in self.model), self.seq)
         assert stats.dropped == stats.untold == self.dropped
