@@ -256,6 +256,9 @@ class ResettableBus(Protocol):
     async def reset(self) -> None:
         """Do so, and be usable afterwards. Raises DeviceFault(layer="bus"). Never leaves the medium off, even when cancelled."""
 
+    async def restore(self) -> None:
+        """Have the medium on, which SIGKILL in a reset may have left off; one that is on is left alone. Raises as `reset`."""
+
 
 class ActingDriver(Protocol):
     """What a `Driver` offers besides where its buses can act."""

@@ -118,9 +118,15 @@ async def restore(action: Action, pollers: Pollers) -> Result | None:
 
     It does not take up the rest of the action, and it can be done as often as it takes.
     """
-    if not isinstance(action, Cycle):
-        return None
-    return await _write(Write(action.device, action.point, action.on), pollers)
+    match action:
+        case Cycle(device, point, on=on):
+            return await _write(Write(device, point, on), pollers)
+        case Reset(bus) if bus in pollers:
+            return await _bus(pollers[bus].restore, f"the medium of bus {bus} is on")
+        case Reset(bus):
+            return Result(done=False, says=f"there is no bus {bus}")
+        case _:
+            return None
 
 
 async def _write(action: Write, pollers: Pollers) -> Result:

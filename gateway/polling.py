@@ -82,8 +82,8 @@ class Poller:
     """The devices of one bus; `run` is its task.
 
     `turn` is where all who use the bus queue, polls and acts alike: first come, first served. The acts are `value`, `write`,
-    `reopen` and `reset`; they raise DeviceFault and nothing else for what goes wrong, and work also while `run` does not: then they
-    open the bus for themselves.
+    `reopen`, `reset` and `restore`; they raise DeviceFault and nothing else for what goes wrong, and work also while `run` does
+    not: then they open the bus for themselves.
     """
 
     def __init__(
@@ -203,8 +203,19 @@ class Poller:
         """See `ResettableBus.reset`; nobody uses the bus meanwhile."""
         if not self.resettable:
             raise DeviceFault(f"bus {self.name} has nothing that could be reset", kind="misfit", layer="bus")
+        await self._put_right(self.bus.reset)
+
+    async def restore(self) -> None:
+        """See `ResettableBus.restore`; nobody uses the bus meanwhile. Does nothing where no reset leaves anything off."""
+        if act := getattr(self.bus, "restore", None):
+            await self._put_right(act)
+
+    async def _put_right(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Do this to the medium, which may be why the bus cannot be opened: so it is not opened first."""
         async with self._between_polls(alone=True):
-            await self._act(self.bus.reset, RESETTING, f"bus.{self.name}")
+            fault: DeviceFault | None = await self._guard(act(), RESETTING, f"bus.{self.name}")
+        if fault:
+            raise fault
 
     @asynccontextmanager
     async def _between_polls(self, *, alone: bool = False) -> AsyncIterator[None]:

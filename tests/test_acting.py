@@ -12,7 +12,7 @@ from test_polling import ScriptedBus, Watched
 from drivers.contract import DeviceFault, Misfit, NotTaken, NoValue
 from gateway.acting import ATTEMPTS, SWITCHING_ON, Rehearsal, Result, perform, rehearse, restore
 from gateway.config.actions import Cycle, Reopen, Reset, Run, Write
-from gateway.polling import OPENING, WELL, Poller, Schedule
+from gateway.polling import DOWN, OPENING, WELL, Poller, Schedule
 from gateway.watchdog import Pulse
 
 from peers import virtual_time
@@ -63,6 +63,10 @@ class Relay(ScriptedBus):
 
     async def reset(self):
         self.resets += 1
+        self.cannot_open = None
+
+    async def restore(self):
+        self.restored = True
 
     async def close(self):
         self.closed_in_use += self.at_once
@@ -400,6 +404,32 @@ def test_a_driver_that_cannot_even_close_is_a_fault_and_nothing_else():
 def test_a_medium_is_reset_by_a_bus_that_can():
     result, bus = done(Reset("line"))
     assert (result.done, bus.resets) == (True, 1)
+
+
+def test_a_medium_is_reset_that_is_why_the_bus_cannot_be_opened():
+    async def hang_and_reset(watched, pollers):
+        watched.bus.cannot_open = watched.bus.script["relay"] = DeviceFault("it hangs", kind="gone", layer="bus")
+        await asyncio.sleep(30)
+        down = watched.states("bus.line")
+        watched.bus.script["relay"] = 0.0
+        return down, await perform(Reset("line"), pollers, asyncio.sleep)
+
+    (down, result), watched = story(hang_and_reset, script={"relay": 0.0})
+    assert down[-1] == DOWN
+    assert (result.done, watched.bus.resets) == (True, 1)
+
+
+def test_after_a_kill_a_medium_is_switched_on_and_not_reset_again():
+    async def main(clock):
+        bus = Relay(clock)
+        bus.cannot_open = DeviceFault("it is off", kind="gone", layer="bus")
+        poller = Poller("line", bus, {"relay": Schedule(10, 1)}, clock, print, Pulse())
+        return await restore(Reset("line"), {"line": poller}), await restore(Reset("other"), {"line": poller}), bus
+
+    result, gone, bus = virtual_time.run(main)
+    assert result == Result(done=True, says="the medium of bus line is on")
+    assert gone == Result(done=False, says="there is no bus other")
+    assert (bus.restored, bus.resets) == (True, 0)
 
 
 def test_a_bus_without_a_medium_of_its_own_is_not_reset():

@@ -177,6 +177,15 @@ async def test_an_adapter_is_not_left_off_when_the_reset_is_cancelled(bluez):
     assert bluez.objects["/org/bluez/hci0"]["org.bluez.Adapter1"]["Powered"]
 
 
+async def test_an_adapter_that_a_kill_has_left_off_is_switched_on_and_one_that_is_on_is_left_alone(bluez):
+    for left in (False, True):
+        bluez.power(on=left)
+        async with thermostat(bluez) as (_, hub):
+            await hub.bus.restore()
+            assert (await hub.bus.read("thermostat"))[0] == 20.7
+    assert bluez.switched == [True, True]
+
+
 async def test_an_adapter_that_bluetoothd_will_not_switch_on_is_a_fault_of_the_bus(bluez):
     bluez.refuse["Set"] = Refused("org.bluez.Error.Failed", "Blocked through rfkill")
     fault = await Hub(room()).fault(Hub(room()).bus.reset())

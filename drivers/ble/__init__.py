@@ -290,13 +290,20 @@ class BleBus:
 
     async def reset(self) -> None:
         """Switch the adapter off and on. See `ResettableBus`."""
-        if self._radio is None:
-            raise DeviceFault("a stand-in has no adapter that could be reset", kind="misfit", layer="bus")
         try:
             async with self._scan.stopped():
-                await self._radio.power_cycle()
+                await self._adapter().power_cycle()
         finally:
             self._renew.set()
+
+    async def restore(self) -> None:
+        """Switch the adapter on, where it is off. See `ResettableBus`."""
+        await self._adapter().power_on()
+
+    def _adapter(self) -> "Radio":
+        if self._radio is None:
+            raise DeviceFault("a stand-in has no adapter that could be reset", kind="misfit", layer="bus")
+        return self._radio
 
     async def close(self) -> None:
         """A scan that goes on, as when a read met a bus that is down, gets a new scanner; nothing else outlives a call."""

@@ -218,20 +218,31 @@ class Radio:
 
         Every link and scan on it ends, also those of other programs. Raises DeviceFault(layer="bus").
         """
+        async with self._switchboard("resetting") as bus:
+            try:
+                await self._switch(bus, on=False)
+            finally:
+                await _wholly(self._switch(bus, on=True))
+
+    async def power_on(self) -> None:
+        """Switch the adapter on; nothing changes where it is. Raises DeviceFault(layer="bus")."""
+        async with self._switchboard("switching on") as bus:
+            await self._switch(bus, on=True)
+
+    @contextlib.asynccontextmanager
+    async def _switchboard(self, doing: str) -> "AsyncIterator[MessageBus]":
+        """A connection to D-Bus of its own."""
         from dbus_fast import BusType
         from dbus_fast.aio import MessageBus
 
         try:
             bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
             try:
-                try:
-                    await self._switch(bus, on=False)
-                finally:
-                    await _wholly(self._switch(bus, on=True))
+                yield bus
             finally:
                 bus.disconnect()
         except _ERRORS as error:
-            raise translate(error, "resetting", self._adapter, scanning=True) from error
+            raise translate(error, doing, self._adapter, scanning=True) from error
 
     async def _switch(self, bus: "MessageBus", *, on: bool) -> None:
         from dbus_fast import Message, MessageType, Variant

@@ -56,6 +56,10 @@ Action: TypeAlias = Write | Cycle | Reopen | Reset | Run
 """Tagged, so that one that was under way can be kept as JSON and known again after a restart."""
 
 
+RESTORED = (Cycle, Reset)
+"""Those that switch something off and on: where they are cut short, it may be left off."""
+
+
 class ActionKeys(Keys, frozen=True, kw_only=True):
     """The keys of one action; exactly one of `write`, `cycle`, `reopen`, `reset` and `run`."""
 

@@ -276,8 +276,10 @@ class Engine:
 
     def why_held(self, watch: Watch) -> str:
         """See `situation.Facts.why_held`."""
-        why = self._columns[watch.about.id].missing if watch.episode and watch.episode.held_at is not None else None
-        return why.reason if why else ""
+        if watch.episode is None or watch.episode.held_at is None:
+            return ""
+        why = self._columns[watch.about.id].missing
+        return why.reason if why else "not all that it asks for is known"
 
     def tell(self, change: Change) -> None:
         """See `situation.Facts.tell`."""
@@ -303,6 +305,19 @@ class Engine:
     def known_since(self, point_id: str) -> float | None:
         """Since when a point has had a value without a break, None while it has none. "device/*" stands for all that have one."""
         return self._table.known_since(point_id)
+
+    def is_shown(self, episode: str, since: float) -> bool:
+        """Whether what was read since a time still shows what an episode is about that has been told.
+
+        Not where it is well again and that has merely not lasted yet, nor where nothing is known of it. A state is told when it
+        changes, so the last one holds; after a restart there is none until it has been told anew.
+        """
+        told = next((one for one in self.open_episodes() if one.episode == episode), None)
+        if told is None or told.clearing or told.held:
+            return False
+        last, state = self.last(told.point.id), self.last(f"{told.point.device}/{STATE}")
+        is_away = state is not None and state[0] in AWAY
+        return is_away or (last is not None and (last[1] >= since or told.point.name == STATE))
 
     def past(self) -> Iterator[Batch]:
         """What is remembered of all watched points, in the order of time; see `History.past`. What was no number is left out."""

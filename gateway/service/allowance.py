@@ -4,6 +4,8 @@ Promises
 - Neither a restart, a reload nor a leap of the wall clock gives a remedy one try more than its limits: tries are counted when they
   begin, on the hub's own timeline. Where nobody knows how long the hub was off, it counts as no time.
 - What is not known does not hold: a precondition, and the hours while the clock is not trusted.
+- A try that was cut short, of which nobody knows how far it came, is followed by another one of the same remedy only where what was
+  read since still shows what is wrong.
 - Nobody is interfered with: while a visit or a maintenance window is on, nothing is tried.
 """
 
@@ -30,12 +32,14 @@ class Spent(msgspec.Struct, kw_only=True):
     """What has been tried so far. Times in seconds of the hub's timeline.
 
     began: the tries of the last day, and the last one, by remedy. tries: how many there were in each case that is not closed, by
-    its key and by remedy. harmed: cases in which a remedy did harm.
+    its key and by remedy. harmed: cases in which a remedy did harm. doubted: of remedies whose last try was cut short, since when a
+    reading counts that shows that they are still needed, by case and remedy.
     """
 
     began: dict[str, list[float]] = field(default_factory=dict)
     tries: dict[str, dict[str, int]] = field(default_factory=dict)
     harmed: list[str] = field(default_factory=list)
+    doubted: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 class Allowance:
@@ -56,6 +60,11 @@ class Allowance:
         self._spent.began[name] = [*recent, now]
         tries = self._spent.tries.setdefault(case.key, {})
         tries[name] = tries.get(name, 0) + 1
+        self._spent.doubted.get(case.key, {}).pop(name, None)
+
+    def doubt(self, name: str, case: Case, now: float) -> None:
+        """A try that was cut short has had its time, and nobody knows whether it was done."""
+        self._spent.doubted.setdefault(case.key, {})[name] = now
 
     def bar(self, case: Case) -> None:
         """Harm was done: nothing more is tried in this case."""
@@ -66,6 +75,7 @@ class Allowance:
         """Only these cases are not closed."""
         self._spent.tries = {key: tries for key, tries in self._spent.tries.items() if key in keys}
         self._spent.harmed = [key for key in self._spent.harmed if key in keys]
+        self._spent.doubted = {key: names for key, names in self._spent.doubted.items() if key in keys}
 
     def tries(self, name: str, case: Case) -> int:
         """How often a remedy was tried in a case."""
@@ -94,6 +104,7 @@ class Allowance:
         conditions = list(self._of_conditions(remedy, device))
         yield from self._of_case(case, now)
         yield from self._of_limits(name, remedy, case, now)
+        yield from self._of_last_try(name, case)
         if not asked and SEVERITIES.index(case.severity) < SEVERITIES.index(remedy.severity):
             yield f"the case is of severity {case.severity}, below {remedy.severity}"
         if not asked and (left := case.opened_at + remedy.after - now) > 0:
@@ -126,6 +137,11 @@ class Allowance:
                 yield "it has its hours, and the clock is not trusted"
             elif not hours.at(here.weekday() * DAY + here.hour * 3600.0 + here.minute * 60.0 + here.second).inside:
                 yield f"it is not one of its hours, {', '.join(remedy.hours)}"
+
+    def _of_last_try(self, name: str, case: Case) -> Iterator[str]:
+        since = self._spent.doubted.get(case.key, {}).get(name)
+        if since is not None and not self._facts.is_shown(case.lead, since):
+            yield "its last try was cut short, and nothing that was read since shows that it is still needed"
 
     def _of_conditions(self, remedy: Remedy, device: str) -> Iterator[str]:
         when, harm, proof = (bool(text) and self._facts.holds(text, device) for text in (remedy.when, remedy.harm, remedy.proof))
@@ -160,6 +176,7 @@ class Allowance:
         """See `Part.recall`."""
         self._spent = msgspec.convert(memory, Spent)
         self._spent.began = {name: [at + shift for at in began] for name, began in self._spent.began.items()}
+        self._spent.doubted = {key: {name: at + shift for name, at in names.items()} for key, names in self._spent.doubted.items()}
 
 
 MONDAY = 719_167  # the ordinal of 1970-01-05, from which the diagnosis counts days

@@ -2,9 +2,11 @@
 
 ordered -> watched -> worked | failed | harmed      ordered: it may have begun, and nobody knows how far it is
    +-----> stopped -> harmed                        stopped: harm was seen in the middle of it
-   +-----> impossible | interrupted                 watched: it was done, and its effect is waited for
+   +-----> doubted -> interrupted | harmed          watched: it was done, and its effect is waited for
+   +-----> impossible                               doubted: the hub was stopped in the middle of it
 
-Nobody may read "ordered" as "not done": that is known only of an order that was never handed out.
+Nobody may read "ordered" as "not done": that is known only of an order that was never handed out. Nor "doubted": it may have been
+done, so its effect is waited for as if it had been.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,7 +22,7 @@ from gateway.diagnosis.teller import LONG_OPEN
 from gateway.service.contract import Try
 
 LONGEST = 200  # characters of what is kept of one try
-Stage = Literal["ordered", "watched", "stopped"]
+Stage = Literal["ordered", "watched", "stopped", "doubted"]
 
 
 class Order(NamedTuple):
@@ -66,6 +68,13 @@ class Attempt(msgspec.Struct, kw_only=True):
     def what(self) -> str:
         """How the case has it."""
         return f"remedy {self.remedy}"
+
+    @property
+    def going_on(self) -> str:
+        """What stands against anything else meanwhile: "the remedy colder is being tried"."""
+        return f"the remedy {self.remedy} " + (
+            "was cut short, and may still show its effect" if self.stage == "doubted" else "is being tried"
+        )
 
     def is_in(self, tried: Try) -> bool:
         """Whether that is what the case has of it."""

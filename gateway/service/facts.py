@@ -44,6 +44,10 @@ class HubFacts:
         """See `contract.Facts.is_suspect`."""
         return self._engine.is_suspect(point_id)
 
+    def is_shown(self, episode: str, since: float) -> bool:
+        """See `contract.Facts.is_shown`."""
+        return self._engine.is_shown(episode, since)
+
     def evidence(self, point: PointInfo, since: float, at: float) -> Evidence | None:
         """See `contract.Facts.evidence`."""
         return self._engine.evidence(point, since, at)

@@ -74,6 +74,10 @@ class Mendings:
         """The one with this order."""
         return next((one for one in self._waiting if one.number == number), None)
 
+    def of(self, attempt: Attempt) -> bool:
+        """Whether anything that an attempt did has yet to be put right."""
+        return any((one.case, one.at) == (attempt.case, attempt.at) for one in self._waiting)
+
     def orders(self, now: float) -> list[Order]:
         """What is to be done now."""
         return [Order(one.number, one.action, one.restores) for one in self._waiting if one.due <= now]

@@ -7,8 +7,9 @@ Promises
 - What has helped is told once, as a recovery. What has not makes the case more severe after the last try, and it says so.
 - At the first sign of harm the hub stops, undoes what it can, and tries nothing more in this case.
 - What the hub was in the middle of when it was killed is known as such, is told, and is not taken up again: what may have been left
-  off is switched on first, and another try is another try, with all its conditions.
-- Where a config says `dry_run`, what would have been done is told, and nothing is done.
+  off is switched on first, it gets the time that its effect may take as if it had been done, and another try is another try, with
+  all its conditions, once what is read since shows that it is needed.
+- Where a config says `dry_run`, what would have been done is told (`rehearsals.py`), and nothing is done.
 """
 
 from collections.abc import Generator, Iterator
@@ -18,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from drivers.contract import Outcome
-from gateway.config.actions import Action, Cycle, intent
+from gateway.config.actions import RESTORED, Action, Cycle, intent
 from gateway.config.model import Config
 from gateway.config.remedies import Remedy
 from gateway.diagnosis.contract import Phase
@@ -30,6 +31,7 @@ from gateway.service.casebook import Case, Casebook
 from gateway.service.casework import BY_ITSELF, ENDS
 from gateway.service.contract import NEVER, Deed, Facts, Result, Statement, Try
 from gateway.service.mending import Mending, Mendings
+from gateway.service.rehearsals import Rehearsals
 from gateway.service.remedy_words import RemedyWords
 
 LOOK = 5.0  # s between two looks at conditions
@@ -50,7 +52,7 @@ class Remedies:
         self._on_bus = {name: [spec.name for spec in bus.spec.devices] for name, bus in config.buses.items()}
         self._attempts: dict[str, Attempt] = {}  # by the key of their case
         self._mendings = Mendings()
-        self._rehearsed: dict[str, list[str]] = {}  # remedies of which it was told what they would do, by the key of the case
+        self._rehearsals = Rehearsals(book)
         self._count = 0  # orders so far
         self._handed_out: set[int] = set()
         self.deeds: list[Deed] = []  # what was done, for the diagnosis to know of
@@ -90,8 +92,9 @@ class Remedies:
         elif attempt := self._of(number):
             attempt.was = attempt.was if known(before) is None else known(before)
             remedy, case = self._remedies.get(attempt.remedy), self._book.get(attempt.case)
+            is_off = not done and isinstance(attempt.action, Cycle)  # what could not be reset has no device that waits for it
             if attempt.stage == "stopped" or remedy is None or case is None:
-                self._leave(attempt, now, undo=attempt.stage == "stopped", restore=not done)
+                self._leave(attempt, now, undo=attempt.stage == "stopped", restore=is_off)
             elif done:
                 attempt.stage, attempt.until = "watched", now + remedy.within
                 self.deeds.append(Deed("remedy", attempt.device, now))
@@ -101,7 +104,7 @@ class Remedies:
                     case.credit = attempt.credit
             else:
                 self._note(attempt, "impossible", says)
-                self._leave(attempt, now, restore=True)
+                self._leave(attempt, now, restore=is_off)
                 yield from self._in_vain(attempt, remedy, case, now)
 
     def broken_off(self, number: int, now: float) -> Iterator[Statement]:
@@ -135,7 +138,7 @@ class Remedies:
     def _closed(self, attempt: Attempt, last: Statement) -> Iterator[Statement]:
         """The case is closed: that, or what else is to prove it, may hold at this very moment."""
         remedy, how = self._remedies.get(attempt.remedy), last.change.how
-        if attempt.stage == "watched":
+        if attempt.stage in ("watched", "doubted"):
             del self._attempts[attempt.case]
         is_over = how == attempt.credit or (how == BY_ITSELF and bool(remedy and remedy.proof))
         if remedy and is_over and attempt.stage == "watched" and self._is_proven(remedy, attempt.device, is_over=is_over):
@@ -158,7 +161,7 @@ class Remedies:
             if case.key not in self._attempts:
                 waits |= yield from self._plan(case, now)
         self.allowance.keep(self._book.cases)
-        self._rehearsed = {key: names for key, names in self._rehearsed.items() if key in self._book.cases}
+        self._rehearsals.keep(self._book.cases)
         self.next_due = now + LOOK if waits or self._attempts or self._mendings else NEVER
 
     # ------------------------------------------------------------ beginning
@@ -173,27 +176,27 @@ class Remedies:
             if next(self.obstacles(name, case, now), None) is not None:
                 continue
             if remedy.dry_run:
-                yield self._would(name, remedy, case, now)
+                yield self._rehearsals.tell(name, remedy, self._words.title(name), case, now)
                 continue
             self.begin(name, case, now)
             break
         return waits
 
     def _is_over(self, name: str, remedy: Remedy, case: Case) -> bool:
-        return self.allowance.is_over(name, remedy, case) or name in self._rehearsed.get(case.key, ())
+        return self.allowance.is_over(name, remedy, case) or self._rehearsals.has(name, case)
 
     def obstacles(self, name: str, case: Case, now: float, *, asked: bool = False) -> Iterator[str]:
         """Why a remedy may not be tried in a case now; nothing where it may. See `Allowance.obstacles`."""
         remedy = self._remedies[name]
         if attempt := self._attempts.get(case.key):
-            yield f"the remedy {attempt.remedy} is being tried in this case"
+            yield f"{attempt.going_on} in this case"
         yield from self.allowance.obstacles(name, remedy, case, now, asked=asked)
         mine = touches(remedy.action, case.point.partition("/")[0], self._on_bus)
         if both := mine & self._book.at_work:
             yield f"somebody is at work on {min(both)}"
         for other in self._attempts.values():
             if other.case != case.key and (both := mine & touches(other.action, other.device, self._on_bus)):
-                yield f"the remedy {other.remedy} is being tried on {min(both)}"
+                yield f"{other.going_on} on {min(both)}"
         for mending in self._mendings:
             if both := mine & touches(mending.action, mending.device, self._on_bus):
                 yield f"what the remedy {mending.remedy} did to {min(both)} has to be put right first"
@@ -228,33 +231,33 @@ class Remedies:
         self._count += 1
         return self._count
 
-    def _would(self, name: str, remedy: Remedy, case: Case, now: float) -> Statement:
-        """What would have been done, of a remedy that is only rehearsed: one moment a case, beside the case."""
-        self._rehearsed.setdefault(case.key, []).append(name)
-        says = f"Not done, because it is only rehearsed: the hub {intent(remedy.action)} ({self._words.title(name)}). {case.says}"
-        news = {"because": f"every condition of the remedy {name} is met, and it says dry_run = true", "kind": "insight"}
-        told = self._book.statement(case, Phase.OPENED, now, says=says, severity="info", **news)
-        change = replace(told.change, episode=f"{case.key}/remedy.{name}", caused_by=case.key, evidence=None)
-        return replace(told, change=change, once=True)
-
     # ------------------------------------------------------------ what comes of it
 
     def _watch(self, attempt: Attempt, now: float) -> Iterator[Statement]:
         remedy, case = self._remedies.get(attempt.remedy), self._book.get(attempt.case)
         if remedy is None or case is None:  # taken out of the config, or closed
             if attempt.number not in self._handed_out:
-                self._note(attempt, "failed", "nobody waited for its effect, because the remedy was taken out of the config")
-                self._leave(attempt, now)
+                self._give_up(attempt, now, "nobody waited for its effect, because the remedy was taken out of the config")
         elif attempt.stage == "ordered" and attempt.number not in self._handed_out and now - attempt.at > HESITATES:
             self.withdraw(case, now)
             yield from self._in_vain(attempt, remedy, case, now)
-        elif attempt.stage == "watched" and (case.visit or attempt.device in self._book.at_work):
-            self._note(attempt, "failed", "somebody came to work on it before its effect had shown")
-            self._leave(attempt, now)
+        elif attempt.until is not None and (case.visit or attempt.device in self._book.at_work):
+            self._give_up(attempt, now, "somebody came to work on it before its effect had shown")
         elif attempt.stage != "stopped" and remedy.harm and self._facts.holds(remedy.harm, attempt.device):
             yield from self._harmed(attempt, case, now, f"it holds that {remedy.harm}")
         elif attempt.stage == "watched":
             yield from self._judge(attempt, remedy, case, now)
+        elif attempt.until is not None and now >= attempt.until and not self._mendings.of(attempt):
+            self._give_up(attempt, now, "")
+
+    def _give_up(self, attempt: Attempt, now: float, why: str) -> None:
+        """Its effect is waited for no longer."""
+        case = self._book.get(attempt.case)
+        if attempt.stage != "doubted":
+            self._note(attempt, "failed", why)
+        elif case:
+            self.allowance.doubt(attempt.remedy, case, now)
+        self._leave(attempt, now)
 
     def _judge(self, attempt: Attempt, remedy: Remedy, case: Case, now: float) -> Iterator[Statement]:
         """It was done: whether it has helped."""
@@ -319,8 +322,8 @@ class Remedies:
         if case and case.credit == attempt.credit:
             case.credit = ""
         undoing = attempt.undoing() if undo else None
-        if restore and isinstance(attempt.action, Cycle):
-            self._mend(attempt, attempt.action, now, restores=True)
+        if restore:
+            self._switch_on(attempt, now)
         if undoing:
             self._mend(attempt, undoing, now)
         return undoing
@@ -331,17 +334,24 @@ class Remedies:
         self._mendings.add(self._next(), attempt, action, now, restores=restores)
         self.next_due = now
 
+    def _switch_on(self, attempt: Attempt, now: float) -> None:
+        """Let what an attempt may have left off be switched on."""
+        if isinstance(attempt.action, RESTORED):
+            self._mend(attempt, attempt.action, now, restores=True)
+
     def _mended(self, mending: Mending, now: float, *, done: bool, says: str) -> Iterator[Statement]:
         """Something was put right, or could not be; which is told the first time."""
         self._mendings.tried(mending, now, done=done)
-        case = self._book.get(mending.case)
+        case, attempt = self._book.get(mending.case), self._attempts.get(mending.case)
+        if done and attempt and attempt.stage == "doubted" and (remedy := self._remedies.get(attempt.remedy)):
+            attempt.until = now + remedy.within  # what was off has only begun to work again
         if case and (done or mending.tried == 1):
             case.tried = [replace(one, says=f"{one.says} {sentence(says)}") if mending.is_of(one) else one for one in case.tried]
         if case and not done and mending.tried == 1:
-            says_so = (
-                f"{self._words.here(case.point)} what the hub has tried could not be put right afterwards, and it goes on trying."
+            here = self._words.here(case.point)
+            yield self._worse(
+                case, now, f"{here} what the hub has tried could not be put right afterwards, and it goes on trying.", says
             )
-            yield self._worse(case, now, says_so, says)
 
     # ------------------------------------------------------------ in words
 
@@ -363,14 +373,15 @@ class Remedies:
         return {
             "attempts": msgspec.to_builtins(list(self._attempts.values())),
             "mendings": self._mendings.memory(),
-            "rehearsed": {key: list(names) for key, names in self._rehearsed.items()},
+            "rehearsed": self._rehearsals.memory(),
             "count": self._count,
             "spent": self.allowance.memory(),
         }
 
     def recall(self, memory: Any, shift: float, now: float) -> Iterator[Statement]:
         """See `Part.recall`. What was being carried out was interrupted."""
-        self._rehearsed, self._count = memory["rehearsed"], memory["count"]
+        self._count = memory["count"]
+        self._rehearsals.recall(memory["rehearsed"])
         self.allowance.recall(memory["spent"], shift)
         attempts = [one.moved_by(shift) for one in msgspec.convert(memory["attempts"], list[Attempt])]
         self._attempts = {one.case: one for one in attempts}
@@ -379,21 +390,26 @@ class Remedies:
         for attempt in list(self._attempts.values()):
             if attempt.until is not None:
                 attempt.until = max(attempt.until, now + SETTLES)
+            elif attempt.stage == "stopped":
+                self._leave(attempt, now, undo=True, restore=True)
             else:
                 yield from self._interrupted(attempt, now)
 
     def _interrupted(self, attempt: Attempt, now: float) -> Iterator[Statement]:
-        """The hub was stopped in the middle of it."""
-        first = " What it may have left off is switched on first." if isinstance(attempt.action, Cycle) else ""
-        if attempt.stage == "ordered":
-            self._note(attempt, "interrupted", "the hub was stopped in the middle of it; nobody knows how far it came")
-        self._leave(attempt, now, restore=True)
+        """The hub was stopped in the middle of it. It may have been done: its effect is waited for, and none of it is its merit."""
+        cut = "the hub was stopped in the middle of it; nobody knows how far it came"
+        self._note(attempt, "interrupted", cut)
+        attempt.did = sentence(cut)
         case, remedy = self._book.get(attempt.case), self._remedies.get(attempt.remedy)
+        if remedy is None or case is None or case.stage != "open":
+            self._leave(attempt, now, restore=True)
+        else:
+            attempt.stage, attempt.until = "doubted", now + remedy.within
+            self._switch_on(attempt, now)
         if case and case.stage == "open":
-            here, title = self._words.here(case.point), self._words.title(attempt.remedy)
-            says = f"{here} the hub was stopped while it tried to put it right ({title}).{first}"
+            says = self._words.cut_short(attempt)
             if remedy is None or self.allowance.is_over(attempt.remedy, remedy, case):
                 yield self._worse(case, now, says, "nobody knows how far it came, and it is not tried again")
             else:
-                because = "nobody knows how far it came; it is tried again only if everything that it asks for is given again"
-                yield self._book.statement(case, Phase.WORSENED, now, says=says, because=because)
+                again = f"it is tried again only if it still shows after {duration(remedy.within)} that it is needed"
+                yield self._book.statement(case, Phase.WORSENED, now, says=says, because=f"nobody knows how far it came; {again}")

@@ -2,12 +2,20 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from gateway.config.actions import RESTORED
 from gateway.config.remedies import Remedy
 from gateway.diagnosis.words import duration, quantity
 from gateway.moments import Comparison
-from gateway.service.attempt import Attempt, reads
+from gateway.service.attempt import Attempt, Stage, reads
 from gateway.service.contract import Facts
 from gateway.service.mending import Mending
+
+STANDS: Mapping[Stage, str] = {
+    "ordered": "it is being carried out",
+    "stopped": "it is being broken off",
+    "watched": "its effect is waited for",
+    "doubted": "it was cut short, and may still show its effect",
+}
 
 
 class RemedyWords:
@@ -36,6 +44,13 @@ class RemedyWords:
         device = point.device_label if point else attempt.device
         return f"{device}: the hub has put it right ({self.title(attempt.remedy)}).{change} No visit is needed."
 
+    def cut_short(self, attempt: Attempt) -> str:
+        """That the hub was stopped in the middle of it."""
+        first = " What it may have left off is switched on first." if isinstance(attempt.action, RESTORED) else ""
+        return (
+            f"{self.here(attempt.point)} the hub was stopped while it tried to put it right ({self.title(attempt.remedy)}).{first}"
+        )
+
     def comparison(self, attempt: Attempt) -> Comparison:
         """What its case is about, before and after."""
         now = self._now(attempt.point)
@@ -44,8 +59,7 @@ class RemedyWords:
     def account(self, attempts: Iterable[Attempt], mendings: Iterable[Mending], now: float) -> Iterator[str]:
         """What is under way, for a person at a terminal."""
         for one in attempts:
-            waits = "its effect is waited for" if one.stage == "watched" else "it is being carried out"
-            yield f"remedy {one.remedy} for {one.device}, begun {duration(now - one.at)} ago: {waits}"
+            yield f"remedy {one.remedy} for {one.device}, begun {duration(now - one.at)} ago: {STANDS[one.stage]}"
         for other in mendings:
             what = "what it may have left off" if other.restores else "what it wrote"
             yield f"remedy {other.remedy} for {other.device}: {what} has to be put right; tried {other.tried} times so far"
