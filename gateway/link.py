@@ -82,11 +82,6 @@ class Link(aiomqtt.Client):
         hear: Hear | None = None,
     ) -> None:
         modern = config.protocol == "5"
-        limits = Properties(PacketTypes.CONNECT) if modern else None  # type: ignore[no-untyped-call]
-        if limits:
-            limits.MaximumPacketSize = LARGEST
-            if hear:
-                limits.ReceiveMaximum = HELD
         super().__init__(
             config.host,
             config.port,
@@ -101,7 +96,7 @@ class Link(aiomqtt.Client):
             logger=_silent,
             max_inflight_messages=WINDOW,  # never fewer than ours: paho would keep the rest in a queue of its own
             max_queued_incoming_messages=1 if will else 0,  # who has a last will sends, and is sent nothing that it asked for
-            properties=limits,
+            properties=_limits(hears=hear is not None) if modern else None,
         )
         self._client.manual_ack_set(hear is not None)
         self._receive = self._client._sock_recv  # noqa: SLF001
@@ -336,6 +331,15 @@ class Link(aiomqtt.Client):
                 "is the port right, does it want TLS, or a certificate of this hub?",
             )
         return UplinkFault("the connection was lost")
+
+
+def _limits(*, hears: bool) -> Properties:
+    """What the broker is told at the start of how much it may send at once (MQTT 5)."""
+    limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    limits.MaximumPacketSize = LARGEST
+    if hears:
+        limits.ReceiveMaximum = HELD
+    return limits
 
 
 def _nonsense() -> UplinkFault:
