@@ -1,5 +1,3 @@
 """Canary: polls devices, diagnoses them on the spot, and sends up only the moments that matter."""
 
-from importlib.metadata import version
-
-__version__ = version("canary-gateway")
+__version__ = "0.1.0"

@@ -292,6 +292,18 @@ def test_a_driver_that_no_bus_names_is_not_imported(site, tmp_path):
     loaded = set(ran.stdout.split())
     assert "drivers.modbus" in loaded
     assert not {"drivers.ble", "drivers.serial_line", "bleak", "serial", "gateway.config.schema"} & loaded
+    assert "importlib.metadata" not in loaded, "nobody else's package was looked through for a driver that is ours"
+    assert "difflib" not in loaded, "there was no mistake"
+
+
+def test_devices_that_are_alike_share_their_points(site):
+    """A hundred meters of one make have the points of one in memory."""
+    config = site(
+        BUS + "".join(f'[device.d{n}]\nbus = "plant"\nunit = {n}\npoints.t = {{ input = {n // 3} }}\n' for n in (1, 2, 3))
+    )
+    one, alike, other = (device.points for device in config.devices.values())
+    assert one is alike
+    assert one != other
 
 
 # ---------------------------------------------------------------- third parties

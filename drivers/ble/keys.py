@@ -1,6 +1,5 @@
 """What a technician writes about BLE, and the mistakes in it that only the driver can see. Pure."""
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
@@ -100,7 +99,9 @@ class PointKeys(LayoutKeys, frozen=True, kw_only=True):
 
     def _check_object(self) -> None:
         if self.object not in bthome.UNITS:
-            near = difflib.get_close_matches(self.object, bthome.UNITS, 3)
+            from difflib import get_close_matches
+
+            near = get_close_matches(self.object, bthome.UNITS, 3)
             names = " or ".join(f'"{name}"' for name in near) or ", ".join(bthome.UNITS)
             raise KeyMistake("object", f'"{self.object}"', f"a BTHome object: {names}")
         if self.object not in bthome.TEXTS:

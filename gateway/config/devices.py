@@ -69,6 +69,7 @@ class Devices:
         self._lines = lines
         self._shelf = shelf
         self._findings = findings
+        self._sets: list[Mapping[str, Any]] = []  # of points, each once: devices that are alike share theirs
         self.sorts: dict[str, dict[str, Sort] | None] = {}  # device -> point -> its sort; None where its points are not known
         self.read = {name: self._device(name, raw) for name, raw in sections["device"].items()}
         self._of_bus: dict[str, list[str]] = {name: [] for name in lines}
@@ -180,7 +181,14 @@ class Devices:
             points = {**points, **read_points(written, here, driver, self._findings)}
         if not points and not profile and self._findings.whole:
             self._findings.add(at, "this device has no points", "some, as in points.core_temp = { ... }, or a profile", key=True)
-        return None if not points or None in points.values() else points
+        return None if not points or None in points.values() else self._shared(points)
+
+    def _shared(self, points: Mapping[str, Any]) -> Mapping[str, Any]:
+        for known in self._sets:
+            if known == points:
+                return known
+        self._sets.append(points)
+        return points
 
     def _note_sorts(self, device: str, written: Mapping[str, Any]) -> None:
         """Remember which points there are, and their units as far as they can be told before they are read."""

@@ -7,6 +7,7 @@ here: they live beside the code that uses them (`drivers/*.py`, `gateway/diagnos
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
@@ -251,7 +252,7 @@ class BusConfig(Keys, frozen=True, kw_only=True):
     spec: BusSpec
 
 
-class Config(Keys, frozen=True, kw_only=True):
+class Config(Keys, frozen=True, kw_only=True, dict=True):
     """A whole config without a mistake in it."""
 
     hub: Hub
@@ -273,8 +274,12 @@ class Config(Keys, frozen=True, kw_only=True):
     files: tuple[str, ...] = field(default_factory=tuple)
     digest: str = ""  # twelve hex digits of what the files say
 
-    def points(self) -> list[PointInfo]:
+    def points(self) -> tuple[PointInfo, ...]:
         """Every point of every device, the state of each device and bus, and what the hub knows of itself."""
+        return self._points
+
+    @cached_property
+    def _points(self) -> tuple[PointInfo, ...]:
         found = []
         for name, device in self.devices.items():
             line, every = device.common.bus, device.common.every
@@ -288,7 +293,7 @@ class Config(Keys, frozen=True, kw_only=True):
         for name, bus in self.buses.items():
             title = bus.common.label or f"bus {name}"
             found.append(PointInfo(f"bus.{name}/{STATE}", f"bus.{name}", STATE, "", f"{title} state", title, "text"))
-        return found + hub_parts.points()
+        return (*found, *hub_parts.points())
 
     def surroundings(self, wall: Wall) -> Surroundings:
         """What hangs on what, and when nobody wants to hear of it; `wall` tells the local time."""

@@ -3,7 +3,6 @@
 Nothing is raised at the first mistake: a `Report` collects them all, and `ConfigError` carries them out at the end.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time
@@ -80,8 +79,10 @@ class Told(Exception):  # noqa: N818
 
 def nearest(word: str, words: Iterable[str], cutoff: float = 0.6) -> str:
     """The valid word that was most likely meant, or "". Case and the difference between - and _ do not count."""
+    from difflib import get_close_matches  # only a person who has made a mistake needs it
+
     plain = {_plain(one): one for one in words}
-    near = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=cutoff)
+    near = get_close_matches(_plain(word), plain, n=1, cutoff=cutoff)
     if not near and len(word) > 2:
         near = [one for one in plain if one.startswith(_plain(word))]  # "cert" for "certificate"
     return plain[near[0]] if len(near) == 1 else ""

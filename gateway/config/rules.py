@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib.resources import files
+from pathlib import Path as FilePath
 from typing import Any
 
 import msgspec
@@ -219,7 +219,7 @@ class Rules:
 @cache
 def built_in() -> Mapping[str, dict[str, Any]]:
     """The rules that every hub has, as written in `built_in.toml`."""
-    text = files(__package__).joinpath("built_in.toml").read_text("utf-8")
+    text = FilePath(__file__).with_name("built_in.toml").read_text("utf-8")
     rules: dict[str, dict[str, Any]] = tomli.loads(text)["rule"]
     return rules
 

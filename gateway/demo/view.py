@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple, Self, TextIO
 
 from drivers.contract import Batch, NoValue, Outcome
@@ -28,7 +29,7 @@ class Line(NamedTuple):
 class Board:
     """What has happened so far; the view draws it. Times are seconds since the demo began."""
 
-    def __init__(self, points: list[PointInfo], now: float) -> None:
+    def __init__(self, points: Sequence[PointInfo], now: float) -> None:
         self.points = [point for point in points if point.name != "state"]
         self.trends: dict[str, deque[Outcome]] = {point.id: deque(maxlen=TREND) for point in self.points}
         self.states: dict[str, str] = {}

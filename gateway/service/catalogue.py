@@ -11,9 +11,10 @@ A catalogue is read when it is needed, and not kept: a digest is made once a wee
 import re
 from collections.abc import Sequence
 from datetime import date
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+TEXTS = Path(__file__).parent / "texts"
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
@@ -23,7 +24,7 @@ class Catalogue:
     def __init__(self, language: str) -> None:
         import tomllib  # once a week is no reason to keep it in memory from the start
 
-        self._texts: dict[str, Any] = tomllib.loads(files(__package__).joinpath("texts", f"{language}.toml").read_text("utf-8"))
+        self._texts: dict[str, Any] = tomllib.loads((TEXTS / f"{language}.toml").read_text("utf-8"))
 
     def say(self, name: str, /, **words: str) -> str:
         """A text with its words filled in; what a word itself holds in braces stays as it is."""
