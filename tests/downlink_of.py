@@ -13,6 +13,8 @@ from gateway.outbox import Outbox
 from gateway.store import Store
 from gateway.uplink import Uplink
 
+from peers.patience import until
+
 
 class Clock(SystemClock):
     trusted = True
@@ -58,8 +60,10 @@ class House:
 
     async def until_sent(self):
         """Wait until the broker has all moments."""
-        while (await asyncio.to_thread(self.outbox.stats)).rows:  # noqa: ASYNC110  (the outbox tells nobody)
-            await asyncio.sleep(0.01)
+        await until(self._is_sent)
+
+    async def _is_sent(self):
+        return not (await asyncio.to_thread(self.outbox.stats)).rows
 
     def fail(self, command):
         raise CommandError("not-found", f"there is no {command.text}", field="text")

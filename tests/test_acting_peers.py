@@ -17,8 +17,9 @@ from gateway.polling import WELL, Poller, Schedule
 from gateway.watchdog import Pulse
 
 from peers.modbus_server import stands_in, well_rtu, well_tcp
+from peers.patience import until
 from peers.relay_board import BOARD, RelayBoard
-from peers.serial_peer import line, plug, until
+from peers.serial_peer import line, plug
 
 pytestmark = pytest.mark.slow
 

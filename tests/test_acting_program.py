@@ -13,7 +13,7 @@ from gateway.acting import Result, perform
 from gateway.config.actions import Run
 from gateway.program import ENVIRONMENT, TAIL, refusal, run
 
-from peers.serial_peer import until
+from peers.patience import until
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,9 @@ from drivers.serial_line import SERIAL, SerialPointKeys
 from gateway.config.model import Config, Desk, Device, DeviceConfig, Hub
 from gateway.config.profiles import check_profile, read_profile
 
+from peers.patience import until
 from peers.relay_board import BOARD, RelayBoard
-from peers.serial_peer import line, until
+from peers.serial_peer import line
 
 pytestmark = pytest.mark.slow
 

@@ -26,6 +26,7 @@ from gateway.uplink import Uplink
 from moments_of import moment
 from peers.asker import Asker, question
 from peers.mosquitto import Mosquitto
+from peers.patience import until
 
 slow = pytest.mark.slow
 
@@ -328,8 +329,7 @@ async def test_whenever_the_hub_is_killed_a_command_is_done_at_most_once_and_ans
             await cloud.say("note", question(id=id_, text=id_))
             if number % 2:
                 if number % 4 == 1:  # when it is done and not answered; else at any time
-                    while not (noted.exists() and id_ in noted.read_text().split()):  # noqa: ASYNC110
-                        await asyncio.sleep(0.002)
+                    await until(lambda id_=id_: noted.exists() and id_ in noted.read_text().split())
                 await asyncio.sleep(luck.uniform(0.0, 0.02))
                 hub.kill()
                 await hub.wait()
@@ -356,9 +356,7 @@ async def test_an_answer_that_was_not_sent_before_the_end_is_sent_after_the_star
             await house.begun.wait()
         broker.kill()
         house.held.set()
-        async with asyncio.timeout(10):
-            while not await asyncio.to_thread(Answers(house.store).unsent):  # noqa: ASYNC110  (it tells nobody)
-                await asyncio.sleep(0.01)
+        await until(lambda: asyncio.to_thread(Answers(house.store).unsent))
     broker.start()
     async with Asker(broker.port) as cloud, house.at_work():
         assert json.loads((await cloud.answer())[2])["answer"] == {"notes": 1}
@@ -376,8 +374,7 @@ async def test_a_flood_of_commands_is_bounded_paced_and_all_of_it_answered(tmp_p
             await cloud.say("look", question(id=f"f{number}"))
         await asyncio.to_thread(house.outbox.put, moment())
         house.wake.set()
-        async with asyncio.timeout(10):
-            await house.until_sent()
+        await house.until_sent()
         assert house.downlink._heard  # the uplink's work went on meanwhile
         house.downlink.adopt(Keys(enabled=True, per_minute=6000))
         answered = [(await cloud.answer())[0] for _ in range(60)]
@@ -479,8 +476,7 @@ async def test_an_answer_that_the_broker_refuses_costs_neither_the_connection_no
             await cloud.none("look")
             await asyncio.to_thread(house.outbox.put, moment())
             house.wake.set()
-            async with asyncio.timeout(10):
-                await house.until_sent()
+            await house.until_sent()
             assert not house.downlink.replies(())
             assert cloud.states.empty()
 
@@ -492,8 +488,7 @@ async def test_a_hub_that_may_not_subscribe_goes_on_telling(tmp_path):
     with Mosquitto(tmp_path, f"acl_file {rights}") as broker:
         async with House(tmp_path, broker).at_work() as house:
             await asyncio.to_thread(house.outbox.put, moment())
-            async with asyncio.timeout(10):
-                await house.until_sent()
+            await house.until_sent()
 
 
 # ---------------------------------------------------------------- what is remembered

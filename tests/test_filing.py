@@ -20,6 +20,7 @@ from gateway.waiting import Waiting
 from gateway.watchdog import Notifier
 
 from moments_of import change
+from peers.patience import until
 
 
 @pytest.fixture
@@ -43,14 +44,6 @@ async def at_work(hub):
         yield
         stop.set()
         await running
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.005)
 
 
 async def test_what_is_found_at_the_start_is_told_without_waiting_for_other_news(hub, store):

@@ -16,7 +16,8 @@ from drivers.serial_line import GARBLED_IN_A_ROW, SERIAL, SerialSampleKeys
 from drivers.serial_line.line import BOUND
 from gateway.config.profiles import check_profile, read_profile
 
-from peers.serial_peer import SerialPeer, device, line, plug, until
+from peers.patience import until
+from peers.serial_peer import SerialPeer, device, line, plug
 
 SCALE = """
 [scale]

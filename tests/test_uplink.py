@@ -36,6 +36,7 @@ from gateway.uplink import Uplink
 
 from moments_of import moment
 from peers.mosquitto import Mosquitto
+from peers.patience import until
 from peers.picky import Farewell, Picky
 from peers.stingy import Stingy
 from peers.subscriber import subscribe
@@ -92,16 +93,6 @@ def hub(tmp_path):
 def broker(tmp_path):
     with Mosquitto(tmp_path) as broker:
         yield broker
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    """Wait for something to become true."""
-    async with asyncio.timeout(TIMEOUT):
-        while True:
-            found = condition()
-            if await found if asyncio.iscoroutine(found) else found:
-                return
-            await asyncio.sleep(0.005)
 
 
 def to(broker: Mosquitto) -> UplinkKeys:
@@ -299,8 +290,8 @@ async def test_a_broker_that_answers_but_never_acknowledges_is_left(hub, monkeyp
     monkeypatch.setattr(uplink_module, "FAREWELL", 0.1)
     stingy = Stingy(acknowledges=False)
     await hub.put(moment())
-    async with await asyncio.start_server(stingy, "127.0.0.1", 0) as server, hub.uplink(at(server)):
-        await until(lambda: stingy.connections == 2)
+    async with await asyncio.start_server(stingy, "127.0.0.1", 0) as server, hub.uplink(at(server)) as uplink:
+        await until(lambda: stingy.connections == 2 and uplink.online)
     assert hub.said("offline")[0]["fault"] == "the broker does not acknowledge what it is sent"
     assert hub.outbox.stats().rows == 1
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import tty
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -12,6 +12,8 @@ import tomli
 from drivers.contract import BusSpec, DeviceSpec
 from drivers.serial_line import SerialDeviceKeys, SerialPointKeys
 from drivers.serial_line.line import LineKeys
+
+from peers.patience import until  # noqa: F401  (whoever talks to a peer waits for it)
 
 
 class SerialPeer:
@@ -85,10 +87,3 @@ def device(name: str, table: dict[str, object]) -> DeviceSpec:
         points=msgspec.convert(table["points"], dict[str, SerialPointKeys]),
         timeout=float(table.get("timeout", 5.0)),
     )
-
-
-async def until(condition: Callable[[], object], within: float = 5.0) -> None:
-    """Wait for something to become true."""
-    async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110  (what is waited for is far away and sends no event)
-            await asyncio.sleep(0.001)
