@@ -1,7 +1,7 @@
 """The hub of this machine, as the commands that ask it find it: its config names the folder in which it answers."""
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,11 +24,12 @@ class ThisHub(NamedTuple):
         """Its state folder."""
         return Path(self.config.hub.state)
 
-    def view(self, name: str) -> Iterator[str]:
-        """The lines of a view of it: "status", "history"."""
+    def show(self, view: str) -> None:
+        """Print a view of it: "status", "history"."""
         from gateway.control import ask
 
-        return ask(self.folder, do=name)
+        for line in ask(self.folder, do=view):
+            print(line)
 
     def perform(self, name: str, /, **fields: Any) -> "Answer":
         """Have it do a command, and return its answer."""

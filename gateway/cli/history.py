@@ -6,7 +6,7 @@ hours, then hours, up to three days: what the hub keeps in memory as evidence, w
 
 import argparse
 
-from gateway.cli._hub import ThisHub, add_config, asking
+from gateway.cli._hub import add_config, asking
 
 SUMMARY = "print what the running hub remembers of its readings"
 
@@ -18,9 +18,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Ask the hub, and pass its answer on."""
-    return asking(args.config, _show)
-
-
-def _show(hub: ThisHub) -> None:
-    for line in hub.view("history"):
-        print(line)
+    return asking(args.config, lambda hub: hub.show("history"))

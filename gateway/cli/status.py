@@ -2,7 +2,7 @@
 
 import argparse
 
-from gateway.cli._hub import ThisHub, add_config, asking
+from gateway.cli._hub import add_config, asking
 
 SUMMARY = "show what the running hub knows"
 
@@ -14,9 +14,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Ask the hub, and pass its answer on."""
-    return asking(args.config, _show)
-
-
-def _show(hub: ThisHub) -> None:
-    for line in hub.view("status"):
-        print(line)
+    return asking(args.config, lambda hub: hub.show("status"))
