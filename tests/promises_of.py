@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hypothesis import strategies as st
 from rules_of import point
 
 from drivers.contract import Batch, NoValue, Outcome
@@ -17,6 +18,20 @@ Event = tuple[float, str, dict[str, Outcome] | None]
 """Seconds since the event before; a device and what it says, or None where only time passes."""
 
 HOSTILE: Sequence[Outcome] = [NoValue("sensor open"), float("nan"), float("inf"), float("-inf"), 10**400, "text"]
+
+
+def happenings(
+    rows: st.SearchStrategy[dict[str, Outcome]],
+    *,
+    devices: str = "d",
+    steps: Sequence[float] = (1.0, 2.0, 0.5, 8.0),
+    waits: Sequence[float] = (0.25, 5.0, 50.0),
+    most: int = 60,
+) -> st.SearchStrategy[list[Event]]:
+    """Events of devices that are read, at one of the steps (s), and times in between (waits, s) in which only time passes."""
+    read = st.tuples(st.sampled_from(steps), st.sampled_from(devices), rows)
+    wait = st.tuples(st.sampled_from(waits), st.just(devices[0]), st.none())
+    return st.lists(read | wait, max_size=most)
 
 
 def engine(rules: dict[str, RuleKeys], points: Sequence[PointInfo | str], now: float = 0.0, to_unit: Any = convert) -> Engine:

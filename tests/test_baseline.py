@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from promises_of import HOSTILE, engine, keeps, run, scales
+from promises_of import HOSTILE, engine, happenings, keeps, run, scales
 from rules_of import Story, point, rule
 
 from drivers.contract import KeyMistake, NoValue, Outcome
@@ -152,15 +152,7 @@ RULES = {
 }
 values = st.one_of(st.integers(0, 6), st.integers(2, 6), st.integers(2, 6), st.sampled_from(HOSTILE))
 meters = st.one_of(st.integers(0, 60), st.sampled_from(HOSTILE))
-events = st.lists(
-    st.one_of(
-        st.tuples(
-            st.sampled_from([1.0, 2.0, 2.0, 3.0, 0.5, 8.0, 30.0]), st.just("d"), st.fixed_dictionaries({"x": values, "m": meters})
-        ),
-        st.tuples(st.sampled_from([0.25, 5.0, 50.0]), st.just("d"), st.none()),
-    ),
-    max_size=60,
-)
+events = happenings(st.fixed_dictionaries({"x": values, "m": meters}), steps=(1.0, 2.0, 2.0, 3.0, 0.5, 8.0, 30.0))
 
 
 @given(events, st.integers(0, 60))

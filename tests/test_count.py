@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from promises_of import HOSTILE, engine, keeps, run
+from promises_of import HOSTILE, engine, happenings, keeps, run
 from rules_of import point, rule
 
 from drivers.contract import KeyMistake, NoValue
@@ -111,13 +111,7 @@ rows = st.one_of(
     st.fixed_dictionaries({"x": st.one_of(st.integers(0, 6), st.sampled_from(HOSTILE))}),
     st.fixed_dictionaries({"state": st.sampled_from(["well", "mute"])}),
 )
-events = st.lists(
-    st.one_of(
-        st.tuples(st.sampled_from([1.0, 2.0, 0.5, 8.0]), st.sampled_from("abc"), rows),
-        st.tuples(st.sampled_from([0.25, 5.0, 50.0]), st.just("a"), st.none()),
-    ),
-    max_size=60,
-)
+events = happenings(rows, devices="abc")
 
 
 @given(events, st.integers(0, 60))

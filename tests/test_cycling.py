@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from promises_of import HOSTILE, keeps, scales
+from promises_of import HOSTILE, happenings, keeps, scales
 from rules_of import Story, point, rule
 
 from drivers.contract import KeyMistake, NoValue, Outcome
@@ -139,13 +139,7 @@ RULES = {
 POINTS = ["d/x", "d/m", point("d/t", type="text")]
 values = st.one_of(st.sampled_from([0, 4, 6]), st.integers(0, 8), st.sampled_from(HOSTILE))
 rows = st.fixed_dictionaries({"x": values, "m": values, "t": st.sampled_from(["heat", "off"])})
-events = st.lists(
-    st.one_of(
-        st.tuples(st.sampled_from([1.0, 2.0, 0.5, 8.0]), st.just("d"), rows),
-        st.tuples(st.sampled_from([0.25, 5.0, 50.0]), st.just("d"), st.none()),
-    ),
-    max_size=60,
-)
+events = happenings(rows)
 
 
 @given(events, st.integers(0, 60))

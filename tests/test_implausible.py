@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from promises_of import HOSTILE, keeps, scales
+from promises_of import HOSTILE, happenings, keeps, scales
 from rules_of import Story, every, point, rule
 
 from drivers.contract import KeyMistake, Outcome
@@ -152,13 +152,8 @@ RULES = {
 POINTS = ["d/x", point("d/t", "°C")]
 values = st.one_of(st.integers(-4, 12), st.integers(-16, 48).map(lambda value: value / 4), st.sampled_from(HOSTILE))
 temperatures = st.sampled_from([20.0, -127.0, 655.35, -300.0, 3500.0, 655.4])
-events = st.lists(
-    st.one_of(
-        st.tuples(st.sampled_from([1.0, 1.0, 0.5, 3000.0]), st.just("d"), st.fixed_dictionaries({"x": values, "t": temperatures})),
-        st.tuples(st.sampled_from([0.25, 5.0, 4000.0]), st.just("d"), st.none()),
-    ),
-    max_size=40,
-)
+rows = st.fixed_dictionaries({"x": values, "t": temperatures})
+events = happenings(rows, steps=(1.0, 1.0, 0.5, 3000.0), waits=(0.25, 5.0, 4000.0), most=40)
 
 
 @given(events, st.integers(0, 40))

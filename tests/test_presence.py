@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from promises_of import HOSTILE, engine, keeps, run
+from promises_of import HOSTILE, engine, happenings, keeps, run
 from rules_of import point, rule
 
 from drivers.contract import KeyMistake, Outcome
@@ -139,13 +139,7 @@ rows = st.one_of(
     st.fixed_dictionaries({"x": values, "t": st.sampled_from(["hall", "yard", HOSTILE[0]])}),
     st.fixed_dictionaries({"state": st.sampled_from(["well", "mute", "late"])}),
 )
-events = st.lists(
-    st.one_of(
-        st.tuples(st.sampled_from([1.0, 2.0, 0.5, 8.0]), st.just("d"), rows),
-        st.tuples(st.sampled_from([0.25, 5.0, 50.0]), st.just("d"), st.none()),
-    ),
-    max_size=60,
-)
+events = happenings(rows)
 
 
 @given(events, st.integers(0, 60))

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from promises_of import HOSTILE, keeps, scales
+from promises_of import HOSTILE, happenings, keeps, scales
 from rules_of import Story, batch, engine, point, rule
 
 from drivers.contract import KeyMistake, NoValue, Outcome
@@ -215,13 +215,7 @@ shapes = st.one_of(
     st.fixed_dictionaries({"x": values}),
     st.fixed_dictionaries({"state": st.sampled_from(["well", "mute"])}),
 )
-events = st.lists(
-    st.one_of(
-        st.tuples(st.sampled_from([1.0, 1.0, 0.5, 8.0]), st.just("d"), shapes),
-        st.tuples(st.sampled_from([0.25, 5.0, 50.0]), st.just("d"), st.none()),
-    ),
-    max_size=50,
-)
+events = happenings(shapes, steps=(1.0, 1.0, 0.5, 8.0), most=50)
 
 
 @given(events, st.integers(0, 50))
