@@ -382,29 +382,17 @@ def test_a_bus_that_cannot_keep_up_is_told_once_for_its_load(build: Build) -> No
 
 # ---------------------------------------------------------------- firmware
 
-FLEET = """
-[device.m1]
+METER = """
+[device.m{unit}]
 bus = "plant"
-unit = 1
-label = "Meter 1"
+unit = {unit}
+label = "Meter {unit}"
 maker = "Eastron"
 model = "SDM120"
-firmware = "1.9"
-points.x = { input = 1 }
-[device.m2]
-bus = "plant"
-unit = 2
-label = "Meter 2"
-maker = "Eastron"
-model = "SDM120"
-firmware = "v1.10"
-points.x = { input = 1 }
-[device.m3]
-bus = "plant"
-unit = 3
-label = "Meter 3"
-maker = "Eastron"
-model = "SDM120"
+points.x = {{ input = 1 }}
+"""
+FLEET = METER.format(unit=1) + 'firmware = "1.9"' + METER.format(unit=2) + 'firmware = "v1.10"' + METER.format(unit=3)
+FLEET += """
 firmware_point = "version"
 points.version = { input = 1 }
 [device.other]

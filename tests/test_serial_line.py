@@ -28,7 +28,7 @@ pattern = '^[SD] +(?P<weight>[-0-9.]+) g$'
 unit = "g"
 """
 
-RACK = """
+MODULE = """
 [one]
 address = "01"
 frame = { end = "\\r" }
@@ -40,19 +40,8 @@ timeout = 0.3
 [one.points.temperature]
 at = 3
 length = 7
-
-[two]
-address = "02"
-frame = { end = "\\r" }
-checksum = { algorithm = "sum-8", format = "hex" }
-request = "#{address}{checksum}\\r"
-when = ">{address}"
-refusal = "?{address}"
-timeout = 0.3
-[two.points.temperature]
-at = 3
-length = 7
 """
+RACK = MODULE + MODULE.replace("one", "two").replace("01", "02")
 
 
 def sealed(body):
