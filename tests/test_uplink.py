@@ -30,7 +30,7 @@ from gateway.config.model import Uplink as UplinkKeys
 from gateway.demo.broker import Broker
 from gateway.link import Link, connected, listen, refusal
 from gateway.moments import from_wire
-from gateway.outbox import Outbox
+from gateway.outbox import EXPIRY, Outbox
 from gateway.store import Store
 from gateway.uplink import Uplink
 
@@ -509,6 +509,24 @@ async def test_a_moment_that_is_refused_for_good_is_set_aside_and_told_and_holds
     (kept,) = hub.store.execute("SELECT wire FROM refused").fetchone()
     assert case(kept) == 2
     assert len(hub.said("the broker refuses a moment for good")) == 1
+
+
+async def test_what_has_waited_too_long_is_told_though_nothing_is_put(hub, monkeypatch):
+    """The broker is there all the time, and has had enough; meanwhile a moment has waited too long."""
+    monkeypatch.setattr(uplink_module, "STATE_SPACING", 0.02)
+    age = 0.0
+    hub.outbox = Outbox(hub.store, keep={"warning": 300.0}, now=lambda: age)
+
+    def account():
+        if untold := hub.outbox.stats().untold:
+            hub.outbox.put(moment(777), tells=untold)
+
+    await hub.put(moment(1))
+    async with picky(of_moments(lambda number: 0 if number == 777 else 0x97)) as (broker, keys), hub.uplink(keys, account=account):
+        await until(broker.moments)
+        age = EXPIRY
+        await until(lambda: hub.outbox.stats().seq == 2)
+    assert (hub.outbox.stats().dropped, hub.outbox.stats().untold) == ({"expired": 1}, {})
 
 
 async def test_what_is_refused_without_a_reason_is_tried_some_times(hub, monkeypatch):
