@@ -210,6 +210,7 @@ class Hub:
             leaving=self.clerk.leaving,
             downlink=self._start_downlink(),
             together=self._boots,
+            pulse=self.pulse,
         )
         self._boots = False
         self._start("uplink", self._uplink.run(self.outbox, self._thread, self._mail))

@@ -1,6 +1,7 @@
 """A connected socket to the broker, plain or TLS, or one line that says why there is none and what to do.
 
 Promises
+- It ends within `LONGEST`, whatever the network does.
 - Cancelling it ends it at once. That is why it is here and not left to the MQTT library, which connects in a thread that nobody can
   stop: a hub without internet would take as long to end as its name server takes to give up.
 - With TLS the server's certificate and name are always checked; nothing turns that off.
@@ -20,8 +21,11 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.config.model import Tls
 
-CONNECT_TIMEOUT = 5.0  # s for each address of a name
+RESOLVE_TIMEOUT = 120.0  # s for the addresses of a name: longer than resolvers try, so that no threads of theirs pile up
+CONNECT_TIMEOUT = 5.0  # s for each address,
+CONNECT_TIMEOUT_OF_ALL = 90.0  # s for those of one name together: eight of a family that leads nowhere leave time for the other
 HANDSHAKE_TIMEOUT = 10.0  # s
+LONGEST = RESOLVE_TIMEOUT + CONNECT_TIMEOUT_OF_ALL + HANDSHAKE_TIMEOUT
 
 
 class UplinkFault(Exception):  # noqa: N818  (as DeviceFault: the network is at fault, not the program)
@@ -46,7 +50,9 @@ async def dial(host: str, port: int, tls: Tls | None, clock: Clock) -> socket.so
     """A connected, non-blocking socket; an `ssl.SSLSocket` where `tls` is given. Raises UplinkFault."""
     where = f"{host}:{port}"
     try:
-        sock = await _connect(await _resolve(host, port))
+        addresses = await _resolve(host, port)
+        async with asyncio.timeout(CONNECT_TIMEOUT_OF_ALL):
+            sock = await _connect(addresses)
     except socket.gaierror as error:
         raise UplinkFault(f"the address of {host} cannot be found", "check the network, its name server and the url") from error
     except ConnectionRefusedError as error:
@@ -98,7 +104,11 @@ async def _resolve(host: str, port: int) -> list[tuple[int, Any]]:
             loop.call_soon_threadsafe(settle, found)
 
     threading.Thread(target=ask, name="resolve", daemon=True).start()
-    return await answer
+    try:
+        async with asyncio.timeout(RESOLVE_TIMEOUT):
+            return await answer
+    except TimeoutError:
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer") from None
 
 
 async def _connect(addresses: list[tuple[int, Any]]) -> socket.socket:

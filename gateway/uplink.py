@@ -14,6 +14,8 @@ Promises
 - Being offline is a state: nothing is raised, each reason is logged once an outage, and one line says when it is over. Pauses
   between attempts double and are drawn by lot over their whole length, so that a fleet does not come back all at once.
 - A link that is half open is noticed within one and a half keep-alives.
+- Each wait has a bound, and before each it promises to be back by then (`watchdog.py`): an outage of whatever length keeps every
+  promise, and an uplink that hangs breaks the next.
 - Where there is a downlink it is subscribed to before the hub says that it is online. Its answers go beside the moments, and
   whatever the broker makes of them costs no moment.
 """
@@ -32,16 +34,18 @@ import structlog
 from gateway.backoff import Backoff, Pace
 from gateway.clock import Clock
 from gateway.config import model
-from gateway.dial import UplinkFault
+from gateway.dial import LONGEST, UplinkFault
 from gateway.downlink import Downlink
-from gateway.link import Link, connected
+from gateway.link import ANSWER_TIMEOUT, HANG_UP, Link, connected
 from gateway.moments import restamped
 from gateway.outbox import Entry, Outbox, Stats
 from gateway.reason_codes import QUOTA
 from gateway.store import StoreError
+from gateway.watchdog import Pulse
 
 log = structlog.get_logger("uplink")
 
+COMING_UP = LONGEST + 3 * ANSWER_TIMEOUT + HANG_UP  # s at most: the answers to CONNECT, SUBSCRIBE and the hub's first word
 FAREWELL = 1.5  # s for the last words
 DISK_PAUSE = 10.0  # s until a full disk is tried again
 STATE_SPACING = 60.0  # s between two states at least: 0.6 kB each
@@ -67,6 +71,7 @@ class Uplink:
         leaving: Callable[[bytes], bytes] = bytes,
         downlink: Downlink | None = None,
         together: bool = False,
+        pulse: Pulse | None = None,
     ) -> None:
         """random: uniform in [0, 1), for the pauses. vitals: facts for the state message, asked about once a minute.
 
@@ -74,7 +79,8 @@ class Uplink:
         of it. leaving: what may leave, when it is sent, of a moment that has waited.
 
         downlink: hears what is asked of this hub, and has the answers; without one, nothing is subscribed to. together: others may
-        be starting just now, as after a power cut; then the first attempt is drawn by lot as well.
+        be starting just now, as after a power cut; then the first attempt is drawn by lot as well. pulse: where it promises, as the
+        task "uplink"; whoever ends it sees to it that it is forgotten.
         """
         self._config = config
         self._hub_id = hub_id
@@ -84,6 +90,7 @@ class Uplink:
         self._leaving = leaving
         self._downlink = downlink
         self._together = together
+        self._pulse = pulse or Pulse()
         self.backoff = Backoff(config.retry_first, config.retry_longest, random)
         self._pace = Pace(random)
         self._tries: Counter[int] = Counter()  # of moments that were refused without a reason
@@ -105,19 +112,27 @@ class Uplink:
         if self._together:
             pause = self.backoff.before_the_first()
             log.info("waits before it connects", seconds=round(pause), because="the machine has just started, and others may have")
-            await asyncio.sleep(pause)
+            await self._rest(pause)
         while True:
             since = self._clock.now()
             try:
                 await self._connection(post, wake)
             except UplinkFault as fault:
                 await self._tell_lost(fault, post)
-                await asyncio.sleep(self.backoff.pause(fault, lasted=self._clock.now() - since))
+                await self._rest(self.backoff.pause(fault, lasted=self._clock.now() - since))
+
+    def _back_within(self, seconds: float) -> None:
+        self._pulse.expect("uplink", self._clock.now() + seconds)
+
+    async def _rest(self, seconds: float) -> None:
+        self._back_within(seconds)
+        await asyncio.sleep(seconds)
 
     async def _connection(self, post: "_Post", wake: asyncio.Event) -> None:
         """One connection, from the first packet to the last. Raises UplinkFault when it is over."""
         will = self._state, self._state_message(online=False, because="the connection was lost")
         hear = self._downlink.hear if self._downlink else None
+        self._back_within(COMING_UP)
         async with connected(self._config, self._hub_id, self._clock, wake, will, hear) as link:
             try:
                 await self._listen(link)  # before the world is told that this hub is there
@@ -156,6 +171,7 @@ class Uplink:
                 continue
             spoken = await self._speak(link, post, spoken)
             longest = min(DISK_PAUSE if not settled else STATE_SPACING, held if held > 0 else STATE_SPACING)
+            self._back_within(longest)
             await link.news(wake, longest)
 
     def _send_one(self, link: Link, entry: Entry) -> None:

@@ -83,7 +83,7 @@ KNOWS = {
     "gateway.link": {"gateway.backoff", "gateway.clock", "gateway.config.model", "gateway.dial", "gateway.reason_codes"},
     "gateway.uplink": {
         "gateway.backoff", "gateway.clock", "gateway.config.model", "gateway.dial", "gateway.downlink", "gateway.link",
-        "gateway.moments", "gateway.outbox", "gateway.reason_codes", "gateway.store",
+        "gateway.moments", "gateway.outbox", "gateway.reason_codes", "gateway.store", "gateway.watchdog",
     },
 }  # fmt: skip
 
