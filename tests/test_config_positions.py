@@ -107,8 +107,8 @@ def test_a_value_stands_where_the_scanner_says(pairs):
 
 
 @given(st.text(max_size=200))
-def test_the_scanner_survives_any_text(text):
-    scan(text)
+def test_the_scanner_points_into_any_text(text):
+    assert all(0 <= spot.key <= spot.value <= len(text) for spot in scan(text).values())
 
 
 def test_places_are_told_as_people_count():

@@ -3,10 +3,11 @@
 import contextlib
 import gzip
 import io
+import math
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from drivers.contract import NoValue
@@ -135,11 +136,15 @@ def test_a_file_that_is_no_history_is_one_clear_line(config, tmp_path, capsys, t
 
 
 @given(st.binary(max_size=300))
+@example(b"2026-10-01 00:00:00,5\n2026-10-01 00:00:01,5,6\n2026-10-01 00:00:02\n")
+@example(b"9999-12-31 23:59:59,5\n")
 def test_any_bytes_are_a_history_or_a_history_error(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("any") / "freezer.csv"
     path.write_bytes(b"timestamp,x\n" + data)
     with contextlib.suppress(HistoryError), History([path], GHENT) as history:
-        assert all(batch.device == "freezer" for batch in history.batches())
+        for batch in history.batches():
+            assert (batch.device, batch.points, len(batch.values)) == ("freezer", ("x",), 1)
+            assert math.isfinite(batch.at)
 
 
 def test_the_command_prints_moments_charts_and_the_condensation(config, tmp_path, capsys):
