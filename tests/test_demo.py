@@ -14,7 +14,7 @@ from gateway.demo.machines.heat_pump import HeatPump
 from gateway.demo.machines.water_meter import WaterMeter
 from gateway.demo.recording import RecordingError, read
 
-from peers.mosquitto import Mosquitto
+from peers.mosquitto import Mosquitto, free_port
 
 CANARY = Path(sys.executable).with_name("canary")
 DATA = Path(__file__).parents[2] / "shared" / "data" / "diagnosis"
@@ -59,7 +59,7 @@ def test_a_real_broker_is_used_where_one_is_named(tmp_path):
 
 @pytest.mark.slow
 def test_a_broker_that_is_not_there_is_one_clear_line():
-    said = demo("--jsonl", "--seconds", "5", "--broker", "mqtt://127.0.0.1:9")
+    said = demo("--jsonl", "--seconds", "5", "--broker", f"mqtt://127.0.0.1:{free_port()}")
     assert said.returncode == 1
     assert said.stderr.count("\n") == 1
     assert "127.0.0.1" in said.stderr

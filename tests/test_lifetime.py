@@ -7,6 +7,7 @@ from gateway.lifetime import BOOT, is_first_since_boot
 from gateway.store import Store
 
 from peers.hub_process import HubProcess
+from peers.mosquitto import free_port
 
 
 def boots(path, *timelines: str) -> list[bool]:
@@ -41,7 +42,7 @@ CONFIG = """
 id = "hub-1"
 state = "{state}"
 [uplink]
-url = "mqtt://127.0.0.1:9"
+url = "mqtt://127.0.0.1:{nobody}"
 retry_first = "0.2 s"
 """
 
@@ -49,7 +50,7 @@ retry_first = "0.2 s"
 @pytest.mark.slow
 async def test_a_hub_waits_before_it_connects_at_its_first_start_after_the_machine_s_and_at_no_other(tmp_path):
     config = tmp_path / "hub.toml"
-    config.write_text(CONFIG.format(state=tmp_path))
+    config.write_text(CONFIG.format(state=tmp_path, nobody=free_port()))
     waited = []
     for start in range(3):
         if start == 1:
