@@ -318,9 +318,10 @@ def test_what_came_back_and_has_stayed_away_is_told_once(build: Build) -> None:
     assert len([one for one in news(hub) if one[0] == "stays-away"]) == 1
 
 
-@given(st.lists(st.floats(0.1, 30.0), min_size=1, max_size=12), st.integers(0, 400))
-def test_how_long_it_must_stay_away_follows_from_how_often_it_came(gaps: Sequence[float], quiet: int) -> None:
+@given(st.lists(st.floats(0.1, 30.0), min_size=1, max_size=12), st.floats(0.0, 1.0) | st.floats(1.0, 150.0))
+def test_how_long_it_must_stay_away_follows_from_how_often_it_came(gaps: Sequence[float], share: float) -> None:
     """Never less than a week, never told of what came back less than three times, and sooner the more often it came."""
+    quiet = round(share * sum(gaps) / len(gaps))
     one = Returning(count=len(gaps) + 1, first=0.0, last=sum(gaps) * DAY, quiet=quiet)
     if len(gaps) < 3 or quiet < LEAST_QUIET:
         assert not one.is_over()
