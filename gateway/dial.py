@@ -12,12 +12,11 @@ import asyncio
 import os
 import socket
 import ssl
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.aside import aside
 from gateway.clock import Clock
 from gateway.config.model import Tls
 
@@ -76,37 +75,17 @@ async def dial(host: str, port: int, tls: Tls | None, clock: Clock) -> socket.so
 
 
 async def _resolve(host: str, port: int) -> list[tuple[int, Any]]:
-    """(family, address) of each address of the name.
+    """(family, address) of each address of the name. A name server that does not answer blocks for many seconds."""
 
-    A thread of its own, because a name server that does not answer blocks for many seconds, and Python waits at its end for all
-    threads of the loop's pool.
-    """
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[list[tuple[int, Any]]] = loop.create_future()
-
-    def settle(found: list[tuple[int, Any]] | OSError) -> None:
-        if answer.done():
-            return
-        if isinstance(found, OSError):
-            answer.set_exception(found)
-        else:
-            answer.set_result(found)
-
-    def ask() -> None:
-        found: list[tuple[int, Any]] | OSError
+    def ask() -> list[tuple[int, Any]]:
         try:
-            found = [(family, address) for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-        except OSError as error:
-            found = error
-        except UnicodeError:  # a name that no name server could know: empty or overlong labels
-            found = socket.gaierror(socket.EAI_NONAME, "not a name")
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, found)
+            return [(family, address) for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        except UnicodeError as error:  # a name that no name server could know: empty or overlong labels
+            raise socket.gaierror(socket.EAI_NONAME, "not a name") from error
 
-    threading.Thread(target=ask, name="resolve", daemon=True).start()
     try:
         async with asyncio.timeout(RESOLVE_TIMEOUT):
-            return await answer
+            return await aside("resolve", ask)
     except TimeoutError:
         raise socket.gaierror(socket.EAI_AGAIN, "no answer") from None
 

@@ -6,10 +6,11 @@ No redirect is followed, no proxy is used, and the server has to be who it says 
 import asyncio
 import socket
 import ssl
-import threading
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
+
+from gateway.aside import aside
 
 LARGEST = 256 * 1024  # bytes
 LONGEST = 30.0  # s for all of it
@@ -26,30 +27,9 @@ async def fetch(url: str, ca: str = "") -> bytes:
     ca: a file with a certificate authority that is trusted beside the system's own.
     """
     errand = _Errand(url, ca)
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[bytes] = loop.create_future()
-
-    def settle(raw: bytes | FetchError) -> None:
-        if answer.done():
-            return
-        if isinstance(raw, FetchError):
-            answer.set_exception(raw)
-        else:
-            answer.set_result(raw)
-
-    def work() -> None:
-        raw: bytes | FetchError
-        try:
-            raw = errand.run()
-        except FetchError as error:
-            raw = error
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, raw)
-
-    threading.Thread(target=work, name="fetch", daemon=True).start()
     try:
         async with asyncio.timeout(LONGEST):
-            return await answer
+            return await aside("fetch", errand.run)
     except TimeoutError:
         raise FetchError(f"{url} was not there within {LONGEST:g} s") from None
     finally:

@@ -64,7 +64,8 @@ KNOWS = {
         "gateway.answers", "gateway.clock", "gateway.commands", "gateway.config", "gateway.link", "gateway.question",
         "gateway.store",
     },
-    "gateway.fetch": set(),
+    "gateway.aside": set(),
+    "gateway.fetch": {"gateway.aside"},
     "gateway.fetched": {"gateway.config"},
     "gateway.trial": {
         "drivers.contract", "gateway.commands", "gateway.config", "gateway.diagnosis.contract", "gateway.fetch", "gateway.fetched",
