@@ -193,12 +193,14 @@ pieces = st.sampled_from(
 
 @given(
     st.one_of(
+        conditions(time=True).map(t.written),
+        st.tuples(conditions(time=True).map(t.written), st.integers(0, 60)).map(lambda cut: cut[0][: cut[1]]),
         st.text(max_size=40),
         st.text(string.printable, max_size=60),
         st.lists(pieces, max_size=12).map(" ".join),
         st.lists(pieces, max_size=12).map("".join),
     ),
-    st.lists(st.one_of(st.none(), st.integers(-3, 3), st.sampled_from(["heat", "", 1e308, True])), min_size=8, max_size=8),
+    st.lists(st.one_of(st.none(), st.integers(-3, 3), st.sampled_from(["heat", "", 1e308, True])), min_size=10, max_size=10),
 )
 def test_any_text_is_a_condition_or_has_mistakes(text: str, values: list[Any]) -> None:
     """Nothing else comes of it: no other error, no answer but true, false or unknown, no mistake outside of the text."""

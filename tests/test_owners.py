@@ -98,8 +98,14 @@ def test_hours_that_are_written_otherwise_are_told_as_they_were_meant(text: str,
     assert caught.value.expected == 'days and times such as "mon-fri 08:00-17:00"'
 
 
+minutes = st.tuples(st.integers(0, 25), st.integers(0, 61)).map(lambda at: f"{at[0]:02}:{at[1]:02}")
+
+
 @given(
     st.text(max_size=40)
+    | st.tuples(st.sampled_from([*(f"{day} " for day in DAYS), "mon-fri ", "sat-mon ", ""]), minutes, minutes).map(
+        lambda said: f"{said[0]}{said[1]}-{said[2]}"
+    )
     | st.lists(st.sampled_from([*DAYS, " ", "-", ",", "8", "17", ":", "00", "h", "to"]), max_size=12).map("".join)
 )
 def test_no_text_is_too_strange(text: str) -> None:
