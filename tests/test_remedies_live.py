@@ -1,11 +1,9 @@
 """A remedy at a real hub, seen from the other side: a relay board on a serial line, a Modbus server, and a kill at every moment."""
 
 import asyncio
-import os
-import sys
-from pathlib import Path
 
 import pytest
+from remedies_of import INTERRUPTED, TRIED_AGAIN, WELL_BY_ITSELF, WORKED, life, steps, stopped
 from structlog.testing import capture_logs
 
 from gateway import filing
@@ -20,14 +18,12 @@ from gateway.store import Store
 from gateway.watchdog import Notifier
 
 from moments_of import change
-from peers.hub_process import HubProcess
 from peers.modbus_server import Slave, TcpWire, listening, stand, stands_in, well_tcp
+from peers.patience import until
 from peers.relay_board import BOARD, RelayBoard
-from peers.serial_peer import until
 
 pytestmark = pytest.mark.slow
 
-KILLED = str(Path(__file__).parent / "peers" / "killed_hub.py")
 CONFIG = """
 [hub]
 id = "hub-1"
@@ -87,29 +83,14 @@ proof = "freezer/temp < -16 °C"
 spacing = "1 s"
 tries = 3
 """
+SOON = 'within = "2 s"\n'  # its effect shows, or it does not
 WARM, COLD, LOWER = 0x10000 - 100, 0x10000 - 180, 0x10000 - 240
 LOWERED = (6, 0, [LOWER])  # as it is asked to be: the function for one register, its address, what is to stand there
-ENV = {"PYTHONPATH": os.pathsep.join(sys.path)}
-
-
-class Board(RelayBoard):
-    """The board; it counts how often it is read."""
-
-    reads = 0
-
-    async def is_read(self, times):
-        """Wait until it has been read so often: what was done to it is over then, and known to the hub."""
-        begun = self.reads
-        await until(lambda: self.reads > begun + times, 15.0)
-
-    def answer(self, line):
-        self.reads += line == "?"
-        return super().answer(line)
 
 
 @pytest.fixture
 async def board():
-    board = Board()
+    board = RelayBoard()
     yield board
     board.hang_up()
 
@@ -137,26 +118,11 @@ def relay(tmp_path, freezer, board):
     return write(tmp_path, freezer.port, LINE.format(port=board.path), device, CYCLE)
 
 
-def life(path, moment="never"):
-    """A hub of this config that ends itself at a moment."""
-    return HubProcess(path, program=(sys.executable, KILLED, moment), env=ENV)
-
-
 def told(folder):
     """What the hub has told, in order."""
     with Store.open(folder / "state" / "canary.db") as store:
         rows = store.execute("SELECT wire FROM moment ORDER BY seq").fetchall()
     return [from_wire(wire).data for (wire,) in rows]
-
-
-def steps(folder):
-    """Kind and phase of what was told, and the results of what was tried so far."""
-    return [(one.kind, one.phase.value, [tried.result for tried in one.tried]) for one in told(folder)]
-
-
-async def stopped(hub):
-    hub.signal()
-    assert await hub.end(15.0) == 0
 
 
 async def test_a_relay_is_cycled_once_and_what_comes_of_it_is_told(relay, board, freezer, tmp_path):
@@ -167,7 +133,7 @@ async def test_a_relay_is_cycled_once_and_what_comes_of_it_is_told(relay, board,
         await hub.until("phase=closed")
         await stopped(hub)
     assert board.history == ["R1=OFF", "R1=ON"]
-    assert steps(tmp_path) == [("problem", "opened", []), ("recovery", "opened", ["worked"]), ("problem", "closed", ["worked"])]
+    assert steps(told(tmp_path)) == WORKED
     opened, recovery, closed = told(tmp_path)
     assert {opened.case, recovery.case, closed.case} == {opened.case}
     assert (recovery.comparisons[0].before, recovery.comparisons[0].after) == (-10.0, -18.0)
@@ -183,6 +149,7 @@ async def test_a_kill_in_the_middle_is_known_after_it_and_never_repeated_blindly
     relay, board, freezer, tmp_path, moment, left, repeats
 ):
     """What may be off is switched on first; another try waits until all that it asks for is given."""
+    relay.write_text(relay.read_text("utf-8") + SOON, "utf-8")
     async with life(relay, moment) as hub:
         assert await hub.end(15.0) == -9
     assert board.history == left
@@ -194,7 +161,7 @@ async def test_a_kill_in_the_middle_is_known_after_it_and_never_repeated_blindly
         else:
             await until(lambda: board.history == [*left, "R1=ON"], 15.0)
             await hub.until("phase=worsened")
-        await board.is_read(11)  # for longer than the spacing
+        await board.is_read(22)  # for longer than the spacing, and than its effect may take
         assert "R1=OFF" not in board.history[len(left) :]
         board.setpoint = 20.0
         await until(lambda: board.history[-2:] == ["R1=OFF", "R1=ON"] and len(board.history) > len(left) + 1, 15.0)
@@ -202,11 +169,7 @@ async def test_a_kill_in_the_middle_is_known_after_it_and_never_repeated_blindly
         freezer.tables["input"][0] = COLD
         await hub.until("phase=closed")
         await stopped(hub)
-    results = ["worked"] if repeats else ["interrupted", "worked"]
-    worsened = [] if repeats else [("problem", "worsened", ["interrupted"])]
-    assert steps(tmp_path) == [
-        ("problem", "opened", []), *worsened, ("recovery", "opened", results), ("problem", "closed", results),
-    ]  # fmt: skip
+    assert steps(told(tmp_path)) == (WORKED if repeats else TRIED_AGAIN)
     assert board.relays["R1"] == "ON"
 
 
@@ -224,7 +187,7 @@ async def test_a_kill_after_it_repeats_nothing_and_tells_once_that_it_has_helped
         await hub.until("phase=closed")
         await stopped(hub)
     assert board.history == ["R1=OFF", "R1=ON"]
-    assert [step[:2] for step in steps(tmp_path)] == [("problem", "opened"), ("recovery", "opened"), ("problem", "closed")]
+    assert [step[:2] for step in steps(told(tmp_path))] == [("problem", "opened"), ("recovery", "opened"), ("problem", "closed")]
     assert told(tmp_path)[-1].how == "by the remedy restart"
 
 
@@ -234,7 +197,7 @@ async def test_an_orderly_end_in_the_middle_leaves_the_relay_on_and_is_on_the_re
         await until(lambda: board.history == ["R1=OFF"], 15.0)
         await stopped(hub)
     assert board.history == ["R1=OFF", "R1=ON"]
-    assert steps(tmp_path) == [("problem", "opened", []), ("problem", "worsened", ["interrupted"])]
+    assert steps(told(tmp_path)) == INTERRUPTED
 
 
 async def test_a_reload_in_the_middle_breaks_it_off_and_the_relay_is_on(relay, board, tmp_path):
@@ -249,7 +212,7 @@ async def test_a_reload_in_the_middle_breaks_it_off_and_the_relay_is_on(relay, b
         await until(lambda: board.relays["R1"] == "ON", 15.0)
         await stopped(hub)
     assert "R1=OFF" not in board.history[1:]
-    assert steps(tmp_path)[1] == ("problem", "worsened", ["interrupted"])
+    assert steps(told(tmp_path))[1] == ("problem", "worsened", ["interrupted"])
 
 
 async def test_what_does_harm_is_broken_off_and_the_relay_is_on(relay, board, freezer, tmp_path):
@@ -261,7 +224,7 @@ async def test_what_does_harm_is_broken_off_and_the_relay_is_on(relay, board, fr
         await until(lambda: board.relays["R1"] == "ON", 15.0)
         await hub.until("phase=worsened")
         await stopped(hub)
-    assert steps(tmp_path) == [("problem", "opened", []), ("problem", "worsened", ["harmed"])]
+    assert steps(told(tmp_path)) == [("problem", "opened", []), ("problem", "worsened", ["harmed"])]
 
 
 async def test_no_order_leaves_while_the_disk_cannot_take_what_is_remembered_of_it(relay, board, freezer, tmp_path, monkeypatch):
@@ -300,7 +263,7 @@ async def test_a_register_is_written_and_read_back_and_what_comes_of_it_is_told(
             await hub.until("phase=closed")
             await stopped(hub)
         assert await stands_in(1, "holding", 0) == [LOWER]
-    assert steps(tmp_path) == [("problem", "opened", []), ("recovery", "opened", ["worked"]), ("problem", "closed", ["worked"])]
+    assert steps(told(tmp_path)) == WORKED
     opened, recovery, closed = told(tmp_path)
     assert {opened.case, recovery.case, closed.case} == {opened.case}
     (compared,) = recovery.comparisons
@@ -329,13 +292,14 @@ async def test_a_kill_in_the_middle_is_told_and_a_register_that_stands_written_i
     register, freezer, tmp_path, moment, left
 ):
     """Nobody knows how far it came; that there is nothing left to do is seen by the remedy's own condition."""
+    register.write_text(register.read_text("utf-8") + SOON, "utf-8")
     async with life(register, moment) as hub:
         assert await hub.end(15.0) == -9
     assert freezer.writes == left
     async with life(register) as hub:
         await hub.until("phase=worsened")
         if left:
-            await is_polled(freezer, 11)  # for longer than the spacing
+            await is_polled(freezer, 22)  # for longer than the spacing, and than its effect may take
         else:
             await hub.until("hands: acted")
         assert freezer.writes == [LOWERED]
@@ -344,11 +308,7 @@ async def test_a_kill_in_the_middle_is_told_and_a_register_that_stands_written_i
         await stopped(hub)
     assert freezer.writes == [LOWERED]
     assert freezer.tables["holding"][0] == LOWER
-    helped = [] if left else [("recovery", "opened", ["interrupted", "worked"])]
-    results = ["interrupted"] if left else ["interrupted", "worked"]
-    assert steps(tmp_path) == [
-        ("problem", "opened", []), ("problem", "worsened", ["interrupted"]), *helped, ("problem", "closed", results),
-    ]  # fmt: skip
+    assert steps(told(tmp_path)) == (WELL_BY_ITSELF if left else TRIED_AGAIN)
     closed = told(tmp_path)[-1]
     assert (closed.how, closed.openings) == ("by itself" if left else "by the remedy lower", 1)
 
@@ -368,7 +328,7 @@ async def test_a_kill_after_a_register_was_written_writes_it_no_more_and_tells_o
         await stopped(hub)
     assert freezer.writes == [LOWERED]
     assert freezer.tables["holding"][0] == LOWER
-    assert steps(tmp_path) == [("problem", "opened", []), ("recovery", "opened", ["worked"]), ("problem", "closed", ["worked"])]
+    assert steps(told(tmp_path)) == WORKED
     closed = told(tmp_path)[-1]
     assert (closed.how, closed.openings) == ("by the remedy lower", 1)
 
@@ -413,6 +373,6 @@ async def test_canary_remedy_shows_rehearses_and_tries_one_on_a_real_register(tm
             code, said = await remedy(path, "colder")
             assert (code, said) == (1, "case: no case is open that it is for")
             await stopped(hub)
-    assert steps(tmp_path) == [("problem", "opened", []), ("recovery", "opened", ["worked"]), ("problem", "closed", ["worked"])]
+    assert steps(told(tmp_path)) == WORKED
     path.write_text("[hub]\n", "utf-8")
     assert (await remedy(path, "colder", "--dry-run"))[0] == 78

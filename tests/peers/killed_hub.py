@@ -4,6 +4,7 @@
     stored      it is on the disk, and its order has not left
     off         the relay is off
     taken       a device has taken what was written, and it has not been read back
+    shut        a port is closed, and not open again
     on          the relay is on again, or what was written is read back, and nobody has been told
     done        that it was done is on the disk
     proven      it is seen to have helped, and nobody has been told
@@ -19,8 +20,9 @@ import signal
 import sys
 from pathlib import Path
 
+from drivers import ble
 from drivers.modbus import writing
-from gateway import agent, hands, log
+from gateway import agent, hands, log, polling
 from gateway.service import mending, remedies, remedy_words
 
 
@@ -64,6 +66,11 @@ def off():
 
 def taken():
     before(writing.Writer, "read_back")
+    before(ble._Peripheral, "read_back")
+
+
+def shut():
+    before(polling.Poller, "_act", lambda _self, act, *_: act is None)
 
 
 def on():

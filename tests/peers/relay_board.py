@@ -4,9 +4,11 @@ r"""A relay board on a pseudo-terminal that speaks in lines, with a thermostat o
     "SP=21.5\r"              sets the thermostat, which takes 5.0 to 30.0
     "?\r"                    is answered by "R1=ON;R2=OFF;SP=21.5\r"
 
-`relays` and `setpoint` are what is switched in truth, `history` is every change of them, in order.
+`relays` and `setpoint` are what is switched in truth, `history` is every change of them, in order;
+`reads` is how often it was asked.
 """
 
+from peers.patience import until
 from peers.serial_peer import SerialPeer
 
 BOARD = """
@@ -42,6 +44,7 @@ class RelayBoard(SerialPeer):
         self.relays = {"R1": "ON", "R2": "OFF"}
         self.setpoint = 20.0
         self.history = []
+        self.reads = 0
         self.stuck, self.deaf, self.mute = set(), False, False
         self._line = bytearray()
 
@@ -52,6 +55,7 @@ class RelayBoard(SerialPeer):
     def answer(self, line):
         """What it does and says on a line."""
         if line == "?":
+            self.reads += 1
             return self.status()
         name, _, value = line.partition("=")
         if name == "SP" and 5.0 <= float(value) <= 30.0:
@@ -63,6 +67,11 @@ class RelayBoard(SerialPeer):
             return b"ERR\r"
         self.history.append(line)
         return b"OK\r"
+
+    async def is_read(self, times):
+        """Wait until it has been asked so often: what was done to it is over then, and known to the hub."""
+        begun = self.reads
+        await until(lambda: self.reads > begun + times, 15.0)
 
     def took(self, data):
         self._line += data
