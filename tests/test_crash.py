@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -162,46 +163,49 @@ def images(events: list[Event], seed: int, torn: int) -> Iterator[tuple[int, Fil
             disk.do(event)
 
 
-def broken(files: Files, done: int, states: list[tuple[list[int], int]]) -> str:
-    """What is wrong with this disk, if `done` operations had returned; "" if nothing is."""
+@contextmanager
+def opened(files: Files) -> Iterator[Store]:
+    """The store as the hub finds it on this disk, after the crash."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.exists() else None) as folder:
         path = Path(folder) / "canary.db"
         for name, data in files.items():
             path.with_name(name).write_bytes(data)
         with Store.open(path, generation=lambda: "ANOTHER") as store:
-            if store.set_aside:
-                return store.set_aside
-            outbox = Outbox(store, max_rows=MAX_ROWS)
-            found = [int(from_wire(entry.wire).data.case.rpartition("-")[2]) for entry in outbox.peek(10**6)]
-            if done < 0:  # it had not been opened yet
-                return "" if not found else f"holds {found}"
-            if found not in [waiting for waiting, _ in states[done : done + 2]]:
-                return f"holds {found}, not {states[done][0]}"
-            (given,) = outbox.put(moment())
-            if store.generation == "TEST" and given <= states[done][1]:
-                return f"gives the number {given} for the second time"
-            (verdict,) = store.execute("PRAGMA integrity_check").fetchone()
-            return "" if verdict == "ok" else str(verdict)
+            yield store
+
+
+def broken(files: Files, done: int, states: list[tuple[list[int], int]]) -> str:
+    """What is wrong with this disk, if `done` operations had returned; "" if nothing is."""
+    with opened(files) as store:
+        if store.set_aside:
+            return store.set_aside
+        outbox = Outbox(store, max_rows=MAX_ROWS)
+        found = [int(from_wire(entry.wire).data.case.rpartition("-")[2]) for entry in outbox.peek(10**6)]
+        if done < 0:  # it had not been opened yet
+            return "" if not found else f"holds {found}"
+        if found not in [waiting for waiting, _ in states[done : done + 2]]:
+            return f"holds {found}, not {states[done][0]}"
+        (given,) = outbox.put(moment())
+        if store.generation == "TEST" and given <= states[done][1]:
+            return f"gives the number {given} for the second time"
+        (verdict,) = store.execute("PRAGMA integrity_check").fetchone()
+        return "" if verdict == "ok" else str(verdict)
 
 
 def contradiction(files: Files) -> str:
     """What the hub would say twice or forget with this disk; "" if nothing."""
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.exists() else None) as folder:
-        path = Path(folder) / "canary.db"
-        for name, data in files.items():
-            path.with_name(name).write_bytes(data)
-        with Store.open(path, generation=lambda: "ANOTHER") as store:
-            if store.set_aside:
-                return store.set_aside
-            desk = Office(store).desk
-            wires = store.execute("SELECT wire FROM moment ORDER BY seq").fetchall()
-            told = {moment.data.case: moment for (wire,) in wires for moment in [from_wire(wire)]}
-            is_open = {moment.subject: case for case, moment in told.items() if moment.data.phase is not Phase.CLOSED}
-            saved, engine = SavedState(store).load(), machines()
-            if saved:
-                engine.restore(saved.engine)
-            known = {one.point.id: desk.moment(change(episode=one.episode)).data.case for one in engine.open_episodes()}
-            return "" if known == is_open else f"told {is_open}, known {known}"
+    with opened(files) as store:
+        if store.set_aside:
+            return store.set_aside
+        desk = Office(store).desk
+        wires = store.execute("SELECT wire FROM moment ORDER BY seq").fetchall()
+        told = {moment.data.case: moment for (wire,) in wires for moment in [from_wire(wire)]}
+        is_open = {moment.subject: case for case, moment in told.items() if moment.data.phase is not Phase.CLOSED}
+        saved, engine = SavedState(store).load(), machines()
+        if saved:
+            engine.restore(saved.engine)
+        known = {one.point.id: desk.moment(change(episode=one.episode)).data.case for one in engine.open_episodes()}
+        return "" if known == is_open else f"told {is_open}, known {known}"
 
 
 def recorded(folder: Path, seed: int, number: int, synchronous: str, work: str = "work") -> list[Event]:
