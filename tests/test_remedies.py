@@ -687,6 +687,11 @@ class Record:
     begun: dict = dataclasses.field(default_factory=lambda: {"colder": [], "cycle": []})
     cases: dict = dataclasses.field(default_factory=dict)
     harmed: set = dataclasses.field(default_factory=set)
+    cut: dict = dataclasses.field(default_factory=dict)  # when a try was known to have been cut short, by its case, name and time
+    warm: dict = dataclasses.field(default_factory=dict)  # when a device was last read as too warm
+
+
+WITHIN = 300.0
 
 
 class Watched(House):
@@ -711,8 +716,17 @@ class Watched(House):
         assert name != "colder" or (self.clock.trusted and 8 <= wall.hour < 20), "hours"
         assert name != "colder" or self.service.remedies._facts.holds("door == off", "freezer"), "precondition"
         assert all(one.restores or one.number == order.number for one in self.given), "one at a time"
+        before = [one for one in self.service.book.get(attempt.case).tried if one.what == f"remedy {name}"][:-1]
+        if before and before[-1].result == "interrupted":
+            cut = record.cut[attempt.case, name, before[-1].at]
+            assert record.warm.get(attempt.device, 0.0) >= cut + WITHIN, "not blindly"
         record.begun[name].append(now)
         tries.append(now)
+
+    def read(self, device="freezer", **values):
+        if values.get("core", -18.0) > -15.0:
+            self.record.warm[device] = self.now() + 0.1
+        return super().read(device, **values)
 
 
 STEPS = st.one_of(
@@ -755,9 +769,11 @@ def play(house, step, value):
 
 @given(st.lists(STEPS, max_size=40))
 @example([("core", 2.0), ("wait", 5.0)])  # harm before it was done
+@example([("restart", 1.0), ("door", False), ("wait", 421.0), ("wait", 60.0)])  # cut short, and nothing is read since
+@example([("restart", 1.0), ("door", False), ("core", -10.0), ("wait", 421.0), ("wait", 60.0)])  # and only before it could show
 @settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_limits_hold_and_no_order_goes_out_that_is_not_remembered(tmp_path_factory, steps):
-    """For any interleaving of readings, results, kills, reloads and clocks."""
+    """Nor one blindly. For any interleaving of readings, results, kills, reloads and clocks."""
     folder = tmp_path_factory.mktemp("hub")
     with Store.open(folder / "canary.db") as store:
         Watched.record = Record()
@@ -768,6 +784,9 @@ def test_the_limits_hold_and_no_order_goes_out_that_is_not_remembered(tmp_path_f
             house.record.harmed |= {key for key, case in cases.items() if any(one.result == "harmed" for one in case.tried)}
             under_way = house.service.remedies._attempts
             for case in cases.values():
+                for one in case.tried:
+                    if one.result == "interrupted":
+                        house.record.cut.setdefault((case.key, one.what.removeprefix("remedy "), one.at), house.now())
                 begun = [one for one in case.tried if one.result == "begun"]
                 goes_on = case.key in under_way and under_way[case.key].stage in ("ordered", "watched")
                 assert len(begun) == goes_on, "what is not under way has a result"

@@ -241,16 +241,19 @@ class Remedies:
         elif attempt.stage == "ordered" and attempt.number not in self._handed_out and now - attempt.at > HESITATES:
             self.withdraw(case, now)
             yield from self._in_vain(attempt, remedy, case, now)
-        elif attempt.until is not None and (case.visit or attempt.device in self._book.at_work):
+        elif attempt.until is not None and self._is_somebody_there(attempt, case):
             self._give_up(attempt, now, "somebody came to work on it before its effect had shown")
         elif attempt.stage != "stopped" and remedy.harm and self._facts.holds(remedy.harm, attempt.device):
             yield from self._harmed(attempt, case, now, f"it holds that {remedy.harm}")
         elif attempt.stage == "watched":
             yield from self._judge(attempt, remedy, case, now)
         elif attempt.until is not None and now >= attempt.until and not self._mendings.of(attempt):
-            self._give_up(attempt, now, "")
+            self._give_up(attempt, now)
 
-    def _give_up(self, attempt: Attempt, now: float, why: str) -> None:
+    def _is_somebody_there(self, attempt: Attempt, case: Case) -> bool:
+        return bool(case.visit) or attempt.device in self._book.at_work
+
+    def _give_up(self, attempt: Attempt, now: float, why: str = "") -> None:
         """Its effect is waited for no longer."""
         case = self._book.get(attempt.case)
         if attempt.stage != "doubted":
@@ -401,11 +404,10 @@ class Remedies:
         self._note(attempt, "interrupted", cut)
         attempt.did = sentence(cut)
         case, remedy = self._book.get(attempt.case), self._remedies.get(attempt.remedy)
-        if remedy is None or case is None or case.stage != "open":
-            self._leave(attempt, now, restore=True)
-        else:
-            attempt.stage, attempt.until = "doubted", now + remedy.within
-            self._switch_on(attempt, now)
+        attempt.stage, attempt.until = "doubted", now + (remedy.within if remedy else 0.0)
+        self._switch_on(attempt, now)
+        if remedy is None or case is None or case.stage != "open" or self._is_somebody_there(attempt, case):
+            self._give_up(attempt, now)
         if case and case.stage == "open":
             says = self._words.cut_short(attempt)
             if remedy is None or self.allowance.is_over(attempt.remedy, remedy, case):
