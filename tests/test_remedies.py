@@ -767,10 +767,13 @@ def play(house, step, value):
             house.clock.trusted = value
 
 
+OTHERWISE = [("wait", 421.0), ("finish", False), ("finish", True), ("wait", 60.0)]  # another remedy is tried meanwhile, in vain
+
+
 @given(st.lists(STEPS, max_size=40))
 @example([("core", 2.0), ("wait", 5.0)])  # harm before it was done
-@example([("restart", 1.0), ("door", False), ("wait", 421.0), ("wait", 60.0)])  # cut short, and nothing is read since
-@example([("restart", 1.0), ("door", False), ("core", -10.0), ("wait", 421.0), ("wait", 60.0)])  # and only before it could show
+@example([("restart", 1.0), ("door", False), *OTHERWISE])  # cut short, and nothing is read since
+@example([("restart", 1.0), ("door", False), ("core", -10.0), *OTHERWISE])  # and only before it could show
 @settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_limits_hold_and_no_order_goes_out_that_is_not_remembered(tmp_path_factory, steps):
     """Nor one blindly. For any interleaving of readings, results, kills, reloads and clocks."""
