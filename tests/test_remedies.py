@@ -35,6 +35,12 @@ within = "10 min"
 tries = 2
 spacing = "1 min"
 """
+PLUG = """
+[device.plug]
+bus = "plant"
+unit = 3
+points.relay = { coil = 0, writable = true }
+"""
 BY_VISIT = "a visit is on"
 
 
@@ -622,6 +628,17 @@ def test_a_remedy_that_is_taken_out_of_the_config_is_forgotten_and_what_it_left_
     house.reload().wait(10)
     assert house.tried() == [("remedy colder", "failed")]
     assert house.service.memory()["remedies"]["attempts"] == []
+
+
+def test_what_cannot_be_put_right_because_the_config_has_it_no_longer_is_given_up(make):
+    house = make(CYCLE.replace("freezer/relay", "plug/relay") + PLUG).read(core=-10.0)
+    house.reload(CYCLE.replace("freezer/relay", "plug/relay") + PLUG)
+    assert [order.restores for order in house.given] == [True]
+    house.finish(done=False, says="no answer")
+    house.reload()
+    assert house.service.memory()["remedies"]["mendings"] == []
+    assert house.wait(600).given == []
+    assert house.case.tried[0].says.endswith("It cannot be put right any more, because it was taken out of the config.")
 
 
 def test_its_memory_does_not_change_while_nothing_happens_and_is_empty_when_all_is_over(make):

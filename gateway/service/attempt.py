@@ -118,6 +118,17 @@ def sentence(text: str) -> str:
     return f"{line[:1].upper()}{line[1:]}" + ("" if line.endswith((".", "…")) else ".")
 
 
+def is_there(action: Action, on_bus: Mapping[str, Collection[str]]) -> bool:
+    """Whether what an action is done to is in the config; on_bus: the devices of each bus."""
+    match action:
+        case Write(device=device) | Cycle(device=device):
+            return any(device in devices for devices in on_bus.values())
+        case Reopen(bus=bus) | Reset(bus=bus):
+            return bus in on_bus
+        case Run():
+            return True
+
+
 def touches(action: Action, device: str, on_bus: Mapping[str, Collection[str]]) -> set[str]:
     """The devices and buses with which an action for the sake of a device interferes, so that no other one may meanwhile.
 

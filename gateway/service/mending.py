@@ -1,7 +1,7 @@
 """Putting things right after a remedy: a value that was written is written back, and what may have been left off is switched on.
 
-Promise: what may be off is switched on again and again until it is on, also across restarts. A value is given up after some
-attempts, because whatever refuses it may have good reasons.
+Promise: what may be off is switched on again and again until it is on, also across restarts, or until the config has it no longer.
+A value is given up after some attempts, because whatever refuses it may have good reasons.
 """
 
 from collections.abc import Iterator
@@ -88,6 +88,10 @@ class Mendings:
         mending.due = now + AGAIN
         if done or (not mending.restores and mending.tried >= MOST):
             self._waiting.remove(mending)
+
+    def drop(self, mending: Mending) -> None:
+        """Nobody can put it right any more."""
+        self._waiting.remove(mending)
 
     def memory(self) -> Any:
         """See `Part.memory`."""

@@ -26,7 +26,7 @@ from gateway.diagnosis.contract import Phase
 from gateway.diagnosis.episode import SEVERER
 from gateway.diagnosis.words import duration
 from gateway.service.allowance import Allowance, times
-from gateway.service.attempt import Attempt, Order, known, reads, sentence, touches, written
+from gateway.service.attempt import Attempt, Order, is_there, known, reads, sentence, touches, written
 from gateway.service.casebook import Case, Casebook
 from gateway.service.casework import BY_ITSELF, ENDS
 from gateway.service.contract import NEVER, Deed, Facts, Result, Statement, Try
@@ -348,8 +348,8 @@ class Remedies:
         case, attempt = self._book.get(mending.case), self._attempts.get(mending.case)
         if done and attempt and attempt.stage == "doubted" and (remedy := self._remedies.get(attempt.remedy)):
             attempt.until = now + remedy.within  # what was off has only begun to work again
-        if case and (done or mending.tried == 1):
-            case.tried = [replace(one, says=f"{one.says} {sentence(says)}") if mending.is_of(one) else one for one in case.tried]
+        if done or mending.tried == 1:
+            self._add(mending, says)
         if case and not done and mending.tried == 1:
             here = self._words.here(case.point)
             yield self._worse(
@@ -357,6 +357,11 @@ class Remedies:
             )
 
     # ------------------------------------------------------------ in words
+
+    def _add(self, mending: Mending, says: str) -> None:
+        """How it goes on with what is put right, in its case."""
+        if case := self._book.get(mending.case):
+            case.tried = [replace(one, says=f"{one.says} {sentence(says)}") if mending.is_of(one) else one for one in case.tried]
 
     def _note(self, attempt: Attempt, result: Result, says: str) -> None:
         """What has become of a try, in its case: what was done, and what came of it."""
@@ -397,6 +402,9 @@ class Remedies:
                 self._leave(attempt, now, undo=True, restore=True)
             else:
                 yield from self._interrupted(attempt, now)
+        for mending in [one for one in self._mendings if not is_there(one.action, self._on_bus)]:
+            self._add(mending, "it cannot be put right any more, because it was taken out of the config")
+            self._mendings.drop(mending)
 
     def _interrupted(self, attempt: Attempt, now: float) -> Iterator[Statement]:
         """The hub was stopped in the middle of it. It may have been done: its effect is waited for, and none of it is its merit."""
