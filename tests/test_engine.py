@@ -76,6 +76,36 @@ def test_the_last_value_is_the_newest_whatever_shape_it_came_in() -> None:
     assert subject.last("d/b") == (5, 4.0)
 
 
+def test_what_an_episode_is_about_is_shown_by_what_was_read_since() -> None:
+    """Not by what was read before, or before a restart; nor by no value, nor by one that is well and has not lasted yet."""
+    rules = {"hot": rule("threshold", "d/a", above=5, clear_lasting=10.0), "quiet": rule("silent", "e/state", after=10.0)}
+    points = ("d/a", "d/state", "e/b", "e/state")
+    subject = engine(rules, *points)
+    hot, quiet = "hot:d/a#1", "quiet:e/state#1"
+    subject.feed(batch(1.0, a=6))
+    subject.feed(Batch("e", 2.0, ("state",), ("mute",)))
+    subject.feed(batch(20.0, a=6))
+    assert [each.episode for each in subject.open_episodes()] == [hot, quiet]
+    assert [subject.is_shown(hot, since) for since in (20.0, 20.5)] == [True, False]
+    assert subject.is_shown(quiet, 1000.0), "a state is told when it changes"
+    subject.feed(batch(21.0, a=4))
+    assert not subject.is_shown(hot, 20.0)
+    subject.feed(batch(22.0, a=6))
+    subject.feed(batch(23.0, a=NoValue("void")))
+    assert not subject.is_shown(hot, 20.0)
+    subject.feed(batch(24.0, a=6))
+    subject.feed(batch(25.0, state="mute"))
+    assert not subject.is_shown(hot, 20.0)
+    after = engine(rules, *points, now=30.0)
+    after.restore(json.loads(json.dumps(subject.state(history=False))))
+    assert len(after.open_episodes()) == 2
+    assert [after.is_shown(each, 0.0) for each in (hot, quiet)] == [False, False]
+    after.feed(batch(31.0, a=6))
+    after.feed(Batch("e", 32.0, ("state",), ("parked",)))
+    assert [after.is_shown(each, 31.0) for each in (hot, quiet)] == [True, True]
+    assert not after.is_shown("hot:d/a#2", 0.0), "which has never been told"
+
+
 def test_a_batch_that_is_shorter_or_longer_than_its_points_does_not_raise() -> None:
     """What is missing is missing, what is too much is dropped."""
     subject = engine({"hot": HOT, "fast": rule("rate", "*/?", rises=1)}, "d/a", "d/b")

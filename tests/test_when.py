@@ -96,8 +96,15 @@ def test_no_value_holds_what_was_thought() -> None:
     assert not feed(subject, "hp-1", 51.0, supply=65)
     assert not feed(subject, "hp-1", 56.0, supply=65)
     assert feed(subject, "hp-1", 57.0, supply=65) == [(57.0, "hp-1/supply", "opened")]
+    assert not feed(subject, "hp-1", 57.5, state="mute")
+    assert [each.held for each in subject.open_episodes()] == ["mute"]
+    assert not feed(subject, "hp-1", 57.6, state="well")
+    assert not feed(subject, "hp-1", 57.7, supply=65)
+    assert not feed(subject, "pump", 57.8, running=NoValue("void"))
+    assert [each.held for each in subject.open_episodes()] == ["another point that it looks at has no value"]
+    assert not feed(subject, "pump", 57.9, running=True)
+    assert [each.held for each in subject.open_episodes()] == [""]
     assert not feed(subject, "hp-1", 58.0, state="mute")
-    assert subject.open_episodes()
     assert feed(subject, "pump", 59.0, running=False) == [(59.0, "hp-1/supply", "closed")]  # unknown and false is false
     assert not feed(subject, "pump", 60.0, running=True)
     assert not feed(subject, "hp-1", 61.0, state="well")

@@ -279,7 +279,7 @@ class Engine:
         if watch.episode is None or watch.episode.held_at is None:
             return ""
         why = self._columns[watch.about.id].missing
-        return why.reason if why else "not all that it asks for is known"
+        return why.reason if why else "another point that it looks at has no value"
 
     def tell(self, change: Change) -> None:
         """See `situation.Facts.tell`."""
