@@ -163,7 +163,7 @@ class Hub:
     def __init__(self, config: Config, store: Store, start: datetime) -> None:
         self.config = config
         self.clock = VirtualClock(start)
-        self.desk = Desk(config, store, self.clock, lambda: moments.Hub(clock="synced", version="0"))
+        self.store = store
         self.commands = Commands()
         asked.offer(self.commands, self, self.clock)
         self.privacy = Privacy(config)
@@ -175,6 +175,7 @@ class Hub:
         zone = ZoneInfo(self.config.hub.time_zone)
         surroundings = self.config.surroundings(wall_time(self.clock, zone))
         local = week_time(self.clock, zone)
+        self.desk = Desk(self.config, self.store, self.clock, lambda: moments.Hub(clock="synced", version="0"))
         self.engine = Engine(self.config.rules, self.config.points(), convert, self.clock.now(), local, surroundings)
         self.service = Service(self.config, HubFacts(self.config, self.engine, self.clock))
 

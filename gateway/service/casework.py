@@ -208,8 +208,11 @@ class Casework:
                 says = f"{change.says} Something else about it is still open."
                 yield self._told(case, replace(change, phase=Phase.EASED, says=says, how=""))
             return
-        if change.kind == "prediction" and case.kind != "prediction":  # how a forecast ended says nothing of what it became
+        foretold = change.kind == "prediction" and case.kind != "prediction"
+        if foretold and change.how != NO_LONGER_WATCHED:  # how a forecast ended says nothing of what it became
             change = replace(change, phase=Phase.CLOSED, how=BY_ITSELF)
+        if change.how == BY_ITSELF and self._proof.is_gone(case):
+            change = replace(change, how=NO_LONGER_WATCHED)
         if change.how == BY_ITSELF:
             case.stage, case.well_since = "proving", change.at
             case.end = End(at=change.at, says=change.says, because=change.because)

@@ -32,7 +32,7 @@ class Proof:
     def begun(self, case: Case) -> float | None:
         """Since when it has been well with values throughout; None while there is no value."""
         assert case.well_since is not None
-        known = self._known_since(case.point)
+        known = self._known_since(self._point(case))
         return None if known is None else max(case.well_since, known)
 
     def over(self, case: Case, now: float) -> float:
@@ -42,22 +42,29 @@ class Proof:
             return now + max(min(lasts, LOOK), 1.0)
         if now < begun + lasts:
             return begun + lasts
-        if self._facts.is_suspect(case.point):  # it may be about to come back
+        name = self._point(case)
+        if self._facts.is_suspect(name):  # it may be about to come back
             return now + NEXT
-        point = self._facts.point(case.point)
+        point = self._facts.point(name)
         if point is None or point.name == STATE or point.device == HUB:  # told when it changes, or not read at all
             return now
-        last = self._facts.last(case.point)
+        last = self._facts.last(name)
         fresh = last is not None and last[1] >= begun + lasts
         return now if fresh else now + min(point.every or NEXT, LOOK)
 
     def is_gone(self, case: Case) -> bool:
-        """Whether the rule or the point of a case is no longer in the config."""
-        if not any(rule_id in self._rules or rule_id == COMMON for rule_id in case.rules):
-            return True
-        device, _, name = case.point.partition("/")
+        """Whether its rules, or all points of a case, are no longer in the config."""
+        watched = any(rule_id in self._rules or rule_id == COMMON for rule_id in case.rules)
+        return not watched or not self._is_there(self._point(case))
+
+    def _point(self, case: Case) -> str:
+        """The point that proves a case: its own, or another that it is about where the config has that no longer."""
+        return next(filter(self._is_there, (case.point, *case.points)), case.point)
+
+    def _is_there(self, point_id: str) -> bool:
+        device, _, name = point_id.partition("/")
         of_several = "#" in name or "*" in name  # a name for them together, which is no point of the config
-        return self._facts.point(f"{device}/{STATE}" if of_several else case.point) is None and device != HUB
+        return device == HUB or self._facts.point(f"{device}/{STATE}" if of_several else point_id) is not None
 
     def _known_since(self, point_id: str) -> float | None:
         """Since when there has been a value without a break; of a device's state, since when its points have had any."""

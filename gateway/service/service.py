@@ -102,9 +102,13 @@ class Service:
 
         off: how long the hub read nothing (s).
         """
-        told: list[Statement] = []
-        for place, (name, part) in enumerate(self._parts.items()):
-            if memory.get(name) is not None:
-                told += self._said_by(place, part.recall(memory[name], shift, now))
+        said = [
+            (place, list(part.recall(memory[name], shift, now)))
+            for place, (name, part) in enumerate(self._parts.items())
+            if memory.get(name) is not None
+        ]
         self.casework.pause(off)
+        told: list[Statement] = []
+        for place, statements in said:  # only now: what one part says concerns what those behind it remember
+            told += self._said_by(place, statements)
         return self._planned(told)

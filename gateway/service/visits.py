@@ -201,6 +201,8 @@ class Visits:
         change = statement.change
         kept = self._visit.kept.get(change.episode) if self._visit else None
         if self._is_about(change.point.device) and not statement.once and change.kind not in ALONE:
+            if kept and kept.closing and change.phase is Phase.OPENED:  # another case, which has the key of one that is over
+                yield from self._over(change.episode)
             self._keep(statement)
         elif self._visit and kept and kept.opening and change.phase not in ENDS:  # it turns out to be about something else
             del self._visit.kept[change.episode]
@@ -210,6 +212,8 @@ class Visits:
         elif change.episode in self._untold:
             yield from self._late(statement)
         else:
+            if change.phase in ENDS:
+                self._unmention(change.episode)
             yield statement
 
     def _keep(self, statement: Statement) -> None:
@@ -233,6 +237,20 @@ class Visits:
             if change.phase is not Phase.HANDED_OVER:
                 kept.steps = [step for step in kept.steps if step.phase is Phase.HANDED_OVER]
             kept.steps = [*kept.steps[-MOST_STEPS:], hold(statement)]
+
+    def _over(self, key: str) -> Iterator[Statement]:
+        """A case has ended, and must be told of before the visit does."""
+        assert self._visit is not None
+        kept = self._visit.kept.pop(key)
+        self._unmention(key)
+        for held in (*kept.steps, kept.closing):
+            if held and held.phase in (Phase.HANDED_OVER, *ENDS):
+                yield release(held, self._config.rules, self._facts)
+
+    def _unmention(self, key: str) -> None:
+        """When the visit ends, the number of a case will not be known any more."""
+        if self._visit:
+            self._visit.open_before = [one for one in self._visit.open_before if one.key != key]
 
     def _late(self, statement: Statement) -> Iterator[Statement]:
         """A case that came and went during a visit, which is over: it ends, or comes back."""
