@@ -154,12 +154,13 @@ class Plant(Hub):
             said = remedies.done(order.number, self.now(), done=done, says="the hub did it" if done else "no answer")
         self.tell(self.service.say("remedies", said))
 
-    def restart_after(self, off: float, shift: float) -> None:
-        """Killed, whatever was under way, and started again on another timeline; only what has a meaning was saved."""
+    def restart_after(self, off: float, shift: float, config: Config) -> None:
+        """Killed, whatever was under way, and started on another timeline, with this config; what means nothing was not saved."""
         saved = json.loads(json.dumps([self.engine.state(history=False, calm=False), self.service.memory()]))
         self.under_way.clear()
         self.clock.leap(-shift)
         self.clock.advance(off + shift)
+        self.config = config
         self._begin()
         ended = self.engine.restore(saved[0], shift=shift, off=off)
         self.tell([*self.service.recall(saved[1], shift, self.now(), off), *self.service.take(ended)])
@@ -276,20 +277,31 @@ class Service(RuleBasedStateMachine):
 
     @rule(off=st.sampled_from([0.5, 3.0, 500.0, 50000.0]), shift=st.sampled_from([0.0, 1000.0]))
     def the_hub_is_killed_and_started(self, off: float, shift: float) -> None:
-        self.hub.restart_after(off, shift)
+        self.start_again(off, shift, self.hub.config)
+
+    @rule(off=st.sampled_from([0.5, 500.0]), name=st.sampled_from([*CONFIGS]))
+    def it_is_started_with_another_config(self, off: float, name: str) -> None:
+        self.start_again(off, 0.0, config(name))
+
+    def start_again(self, off: float, shift: float, config: Config) -> None:
+        self.hub.restart_after(off, shift, config)
+        self.states.clear()
         if self.foretold:  # the diagnosis, which knows of it, moves it along
             self.foretold = self.forecast(Phase.OPENED, "warning")
-        self.states.clear()
+        self.end_what_is_gone()
         self.poll()
 
     @rule(name=st.sampled_from([*CONFIGS]))
     def another_config_is_put_to_work(self, name: str) -> None:
         self.hub.go_by(config(name))
+        self.end_what_is_gone()
+        self.states = {thing: state for thing, state in self.states.items() if self.is_there(thing)}
+        self.poll()
+
+    def end_what_is_gone(self) -> None:
         if self.foretold and "cellar" not in self.hub.config.devices:  # the diagnosis, which knows of it, ends it
             self.hear([self.forecast(Phase.CLOSED, "info", "no longer watched")])
             self.foretold = None
-        self.states = {thing: state for thing, state in self.states.items() if self.is_there(thing)}
-        self.poll()
 
     def is_there(self, thing: str) -> bool:
         return thing in self.hub.config.devices or thing.removeprefix("bus.") in self.hub.config.buses
