@@ -107,6 +107,7 @@ per_day = 50
 """
 CORES = ["freezer", "cellar"]
 THINGS = [*CORES, "bus.plant", "relay"]
+MUTED = [*THINGS, "warm"]
 WELL, WARM, WARMER, HOT = -18.0, -12.0, -6.0, 4.0
 POLL = 5.0  # s
 OF_ONE_MOMENT = {"milestone", "visit", "digest", "insight"}  # kinds; here no rule tells an insight
@@ -275,6 +276,14 @@ class Service(RuleBasedStateMachine):
     def the_visit_ends(self) -> None:
         self.hub.ask_for("visit-end")
 
+    @rule(what=st.sampled_from(MUTED), lasts=st.sampled_from(["1 min", "1 h"]))
+    def somebody_wants_to_hear_nothing_of(self, what: str, lasts: str) -> None:
+        self.hub.ask_for("mute", what=what, **{"for": lasts})
+
+    @rule(what=st.sampled_from(MUTED))
+    def somebody_wants_to_hear_of_it_again(self, what: str) -> None:
+        self.hub.ask_for("unmute", what=what)
+
     @rule(off=st.sampled_from([0.5, 3.0, 500.0, 50000.0]), shift=st.sampled_from([0.0, 1000.0]))
     def the_hub_is_killed_and_started(self, off: float, shift: float) -> None:
         self.start_again(off, shift, self.hub.config)
@@ -355,7 +364,8 @@ class Service(RuleBasedStateMachine):
     def check(self, moment: Moment, before: list[Moment]) -> None:
         now = moment.data
         if not before:
-            assert now.phase is Phase.OPENED, "a case begins with its opening"
+            is_account = now.kind == "insight"  # of what was muted
+            assert now.phase is (Phase.CLOSED if is_account else Phase.OPENED), "a case begins with its opening"
             assert now.kind != "recovery"
             assert now.handed_over is None
             return
@@ -401,6 +411,8 @@ class Service(RuleBasedStateMachine):
             self.wrong.clear()
             self.cores = dict.fromkeys(CORES, WELL)
             self.hub.ask_for("visit-end")
+            for what in MUTED:
+                self.hub.ask_for("unmute", what=what)
             for _ in range(12):
                 self.run(30)
                 while self.hub.under_way:
