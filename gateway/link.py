@@ -103,7 +103,6 @@ class Link(aiomqtt.Client):
         self._client._sock_recv = self._receive_some  # type: ignore[method-assign]  # noqa: SLF001
         self._client._create_socket_connection = lambda: sock  # type: ignore[method-assign]  # noqa: SLF001
         self._disconnected.add_done_callback(self._gone)
-        self._sock = sock
         self._wake = wake
         self._hear = hear
         self._fault: UplinkFault | None = None
@@ -121,6 +120,20 @@ class Link(aiomqtt.Client):
         self._modern = modern
         self._retains = True
 
+    async def come_up(self) -> None:
+        """Connect, and wait for the broker's answer. Raises UplinkFault.
+
+        `Client.__aenter__` lets paho connect in a thread, which would go on when this is cancelled. The socket is open: nothing
+        blocks here, and paho has it before anybody can cancel, so that `hang_up` finds all that is to be undone.
+        """
+        self._client_connect()
+        try:
+            await self._wait_for(self._connected, None)
+        except aiomqtt.MqttError as error:
+            if isinstance(error, aiomqtt.MqttCodeError) and isinstance(error.rc, ReasonCode):
+                raise refusal(error.rc) from error
+            raise UplinkFault("the broker does not answer", "is it a broker that listens there?") from error
+
     async def hang_up(self) -> None:
         """End the connection, with a last packet if there is time for one."""
         self.timeout = HANG_UP
@@ -128,10 +141,7 @@ class Link(aiomqtt.Client):
             with suppress(aiomqtt.MqttError):
                 await self.__aexit__(None, None, None)
         finally:
-            if self._sock.fileno() >= 0:
-                with suppress(OSError):
-                    self._sock.shutdown(socket.SHUT_RDWR)  # a thread that still connects finds this, and lets go
-                self._client._sock_close()  # noqa: SLF001
+            self._client._sock_close()  # noqa: SLF001
 
     async def _wait_for(self, fut: Awaitable[Result], timeout: float | None) -> Result:  # noqa: ASYNC109  (aiomqtt's signature)
         """As aiomqtt does, but for `asyncio.wait_for`: before Python 3.12 that loses a cancellation that comes with the answer."""
@@ -297,7 +307,7 @@ class Link(aiomqtt.Client):
 
     def _gone(self, ended: asyncio.Future[None]) -> None:
         """What paho cannot read ends here, and not in `_on_disconnect`."""
-        if ended.exception():
+        if not ended.cancelled() and ended.exception():
             self._lose(_nonsense())
 
     def _lose(self, fault: UplinkFault) -> None:
@@ -308,13 +318,8 @@ class Link(aiomqtt.Client):
         self._wake.set()
 
     def _on_socket_register_write(self, client: Paho, userdata: Any, sock: Any) -> None:  # noqa: ARG002
-        def watch() -> None:
-            # A turn of the loop later, because paho may call from the thread in which it connects. By then all may be written, or
-            # the socket be closed and its number another's; aiomqtt's own version does not look.
-            if sock.fileno() >= 0 and client.want_write():
-                self._loop.add_writer(sock, client.loop_write)
-
-        self._loop.call_soon_threadsafe(watch)
+        # At once: aiomqtt does it a turn of the loop later, when the socket may be closed and its number another's.
+        self._loop.add_writer(sock, client.loop_write)
 
     def _end(self, flags: DisconnectFlags, reason_code: ReasonCode) -> UplinkFault:
         if flags.is_disconnect_packet_from_server and reason_code.value >= 0x80:
@@ -364,18 +369,13 @@ async def connected(
     hear: Hear | None = None,
 ) -> AsyncIterator[Link]:
     """A link that is up; hung up afterwards, whatever happens. Raises UplinkFault."""
-    sock = await dial(config.host, config.port, config.tls if config.secure else None, clock)
-    link = Link(config, client_id, sock, wake, will, hear)
-    try:
+    with await dial(config.host, config.port, config.tls if config.secure else None, clock) as sock:
+        link = Link(config, client_id, sock, wake, will, hear)
         try:
-            await link.__aenter__()
-        except aiomqtt.MqttError as error:
-            if isinstance(error, aiomqtt.MqttCodeError) and isinstance(error.rc, ReasonCode):
-                raise refusal(error.rc) from error
-            raise UplinkFault("the broker does not answer", "is it a broker that listens there?") from error
-        yield link
-    finally:
-        await link.hang_up()
+            await link.come_up()
+            yield link
+        finally:
+            await link.hang_up()
 
 
 @asynccontextmanager
