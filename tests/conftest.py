@@ -54,11 +54,11 @@ def _schema():
 
 
 TALKS_TO_PEERS = {
-    "test_acting_ble", "test_acting_config", "test_acting_modbus", "test_acting_peers", "test_acting_program", "test_acting_serial",
-    "test_agent", "test_ble", "test_ble_bluez", "test_broker", "test_config_trial", "test_crash", "test_downlink", "test_hand_over",
-    "test_hostile_broker", "test_hub_commands", "test_ledger", "test_modbus", "test_modbus_refusals", "test_outbox", "test_ports",
-    "test_remedies_live", "test_remedies_live_ble", "test_remedies_live_program", "test_serial_line", "test_service_properties",
-    "test_soak", "test_systemd", "test_uplink",
+    "test_acting_ble", "test_acting_config", "test_acting_modbus", "test_acting_peers", "test_acting_program",
+    "test_acting_serial", "test_agent", "test_ble", "test_ble_bluez", "test_broker", "test_config_trial", "test_crash",
+    "test_downlink", "test_hand_over", "test_hostile_broker", "test_hub_commands", "test_ledger", "test_link", "test_modbus",
+    "test_modbus_refusals", "test_outbox", "test_ports", "test_remedies_live", "test_remedies_live_ble",
+    "test_remedies_live_program", "test_serial_line", "test_service_properties", "test_soak", "test_systemd", "test_uplink",
     "test_uplink_tls", "test_visits_live",
 }  # fmt: skip
 LIVES_LONG = {

@@ -31,6 +31,7 @@ async def test_hostile_commands_stop_nothing_and_change_nothing_and_the_next_goo
     async with Setting(tmp_path, "[downlink]", "enabled = true", "per_minute = 6000") as setting:
         await play(setting, hostile_commands.TRICKS)
         async with Asker(setting.broker.port, "ledger") as cloud:
+            await cloud.until_online()
             told = {}
             while told.get("id") != "good":
                 await cloud.say("state", hostile_commands.state("good"))
