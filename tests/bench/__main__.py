@@ -34,7 +34,7 @@ async def poll(seconds: float) -> None:
     row("memory after the run, PSS (MB)", f"{hub['pss']:.1f}", f"{bare['pss']:.1f}", "45", "34")
     row("  RSS (MB)", f"{hub['rss']:.1f}", f"{bare['rss']:.1f}")
     row("bytes on the uplink a minute, nothing wrong", f"{hub['uplink_per_min']:.0f}", "", "2000", "200")
-    row("written to disk, MB a day", f"{hub['disk_mb_per_day']:.1f}", "", "20", "5")
+    row("written to disk in that minute, its first (kB)", f"{hub['disk_kb']:.0f}")
     own, other = await polling.start_time()
     row("start: exec to first request, 10 devices (s)", f"{own:.2f}", f"{other:.2f}", "1.0", "0.4")
 

@@ -130,7 +130,7 @@ async def measure(mosquitto: int, *, units: int = 100, registers: int = 50, warm
                 "start_s": starts[program.name],
             }
         figures["hub"]["uplink_per_min"] = (counter.up - up) * 60 / window
-        figures["hub"]["disk_mb_per_day"] = (processes.written(hub.pid) - disk) * 86400 / window / 1e6
+        figures["hub"]["disk_kb"] = (processes.written(hub.pid) - disk) / 1e3
         return figures
 
 
