@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from gateway.demo.packets import read, variable
 
@@ -75,11 +75,10 @@ class Hostile:
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection, until the hub has had enough of it."""
         session = Session(self, reader, writer)
-        with suppress(asyncio.IncompleteReadError, OSError):
+        with closing(writer), suppress(asyncio.IncompleteReadError, OSError):
             kind, _ = await read(reader, MOST)
             assert kind == CONNECT
             await self.trick(session)
-        writer.close()
 
 
 async def _for_ever(session: Session, answer: Callable[[Session], None]) -> None:

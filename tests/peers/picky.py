@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from gateway.demo.packets import read, variable
 
@@ -47,7 +47,7 @@ class Picky:
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
         self.connections += 1
-        with suppress(asyncio.IncompleteReadError, OSError):
+        with closing(writer), suppress(asyncio.IncompleteReadError, OSError):
             try:
                 while True:
                     kind, packet = await read(reader, MOST)
@@ -69,4 +69,3 @@ class Picky:
             except Farewell as farewell:
                 writer.write(bytes([DISCONNECT, 1, farewell.code]))
                 await writer.drain()
-        writer.close()

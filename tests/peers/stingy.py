@@ -1,7 +1,7 @@
 """A broker that takes a few moments at once and acknowledges them late, or never: what Mosquitto cannot be told to do."""
 
 import asyncio
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from gateway.demo.packets import read
 
@@ -30,7 +30,7 @@ class Stingy:
         self.connections += 1
         pile: list[bytes] = []
         said_online = False
-        with suppress(asyncio.IncompleteReadError, OSError):
+        with closing(writer), suppress(asyncio.IncompleteReadError, OSError):
             while True:
                 try:
                     async with asyncio.timeout(QUIET if pile and self._acknowledges else None):
@@ -52,4 +52,3 @@ class Stingy:
                     else:
                         said_online = True
                         writer.write(bytes([PUBACK, 2]) + number)
-        writer.close()
