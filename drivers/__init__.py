@@ -40,7 +40,12 @@ def load(name: str) -> Driver:
     if name in OURS:
         module, _, attribute = OURS[name].partition(":")
         driver = getattr(import_module(module), attribute)
-        return driver
+    else:
+        driver = _theirs(name).load()
+    return driver
+
+
+def _theirs(name: str) -> "EntryPoint":
     drivers = available()
     if name not in drivers:
         from difflib import get_close_matches
@@ -48,5 +53,4 @@ def load(name: str) -> Driver:
         near = get_close_matches(name, drivers, n=1)
         hint = f'did you mean "{near[0]}"?' if near else "known: " + ", ".join(sorted(drivers))
         raise UnknownDriverError(f'driver "{name}" is not installed; {hint}')
-    driver = drivers[name].load()
-    return driver
+    return drivers[name]

@@ -20,7 +20,7 @@ from gateway.watchdog import Notifier
 from moments_of import change
 from peers.modbus_server import Slave, TcpWire, listening, stand, stands_in, well_tcp
 from peers.patience import until
-from peers.relay_board import BOARD, RelayBoard
+from peers.relay_board import BOARD, LINE, RelayBoard
 
 pytestmark = pytest.mark.slow
 
@@ -44,14 +44,6 @@ kind = "threshold"
 on = "{watches}"
 above = "-15 °C"
 proof = "0 s"
-"""
-LINE = """
-[bus.serial]
-driver = "serial"
-port = "{port}"
-[device.board]
-bus = "serial"
-every = "100 ms"
 """
 CYCLE = """
 [remedy.restart]

@@ -9,7 +9,7 @@ from test_acting_program import alive
 
 from peers.modbus_server import Slave, TcpWire, listening
 from peers.patience import until
-from peers.relay_board import BOARD, RelayBoard
+from peers.relay_board import BOARD, LINE, RelayBoard
 from peers.serial_peer import plug
 
 pytestmark = pytest.mark.slow
@@ -34,14 +34,6 @@ for = "warm"
 run = ["{program}", "compressor", "$HOME; restart"]
 proof = "freezer/temp < -16 °C"
 spacing = "1 s"
-"""
-LINE = """
-[bus.serial]
-driver = "serial"
-port = "{port}"
-[device.board]
-bus = "serial"
-every = "100 ms"
 """
 REOPEN = """
 [rule.quiet]

@@ -11,6 +11,14 @@ r"""A relay board on a pseudo-terminal that speaks in lines, with a thermostat o
 from peers.patience import until
 from peers.serial_peer import SerialPeer
 
+LINE = """
+[bus.serial]
+driver = "serial"
+port = "{port}"
+[device.board]
+bus = "serial"
+every = "100 ms"
+"""
 BOARD = """
 [board]
 frame = { end = "\\r" }
